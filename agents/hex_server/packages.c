@@ -1,20 +1,24 @@
 /* agents/hex_server/packages.c - kinds "versions" and "packages": semantic versions, and a registry of packages in memory.
  *
  *   version_resolution {"versions":["1.0.0",...],"requirement":"~> 1.2"} -> {"version":"1.4.2","matching":[...]}  newest first
+ *   version_sorting    lines, each a version -> the same, the oldest first; of equals the first one first
  *   package_registry   {"op":"publish","name":N,"version":V,"requires":{P:R}} -> {"published":true}; the same again: false
  *                      {"op":"versions","name":N} -> {"name":N,"versions":[...]}   newest first
  *                      {"op":"list"} -> {"packages":[...]}
- *   package_management {"requires":{P:R}} -> {"resolved":{P:V,...}}   a set of the newest published versions that fit together
+ *   package_management {"requires":{P:R}} -> {"resolved":{P:V,...}}   a set of published versions that fit together (pubgrub.h);
+ *                      where there is none the task fails with sentences that say why
  * A published version never changes: publishing it with other requirements fails. The registry is as old as the process.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "agents/hex_server/pubgrub.h"
 #include "agents/hex_server/version.h"
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
 
-enum { VERSIONS_MOST = 1000, PACKAGES_MOST = 1000, STEPS_MOST = 20000, WANTED_MOST = 500 };
+enum { VERSIONS_MOST = 1000, PACKAGES_MOST = 1000, REQUIRES_MOST = 500, LINES_MOST = 100000 };
 
 static bool parse_text(const json_t *text, struct ap_version *ret)
 {
@@ -38,41 +42,132 @@ static size_t packages_place_of(const json_t *list, const struct ap_version *ver
 static bool need_requirement(apiary_job_t *job, const char *requirement)
 {
     if (requirement && ap_requirement_valid(requirement)) return true;
+    if (requirement && strlen(requirement) > AP_REQUIREMENT_MOST) {
+        apiary_job_fail(job, AP_CODE_TOO_LARGE, "a requirement has %zu bytes; at most %d are allowed", strlen(requirement),
+                        AP_REQUIREMENT_MOST);
+        return false;
+    }
     apiary_job_fail(job, AP_CODE_BAD_REQUEST, "\"%s\" is not a requirement such as \"~> 1.2\" or \">= 1.0.0 and < 2.0.0\"",
                     requirement ? requirement : "");
     return false;
+}
+
+struct numbered {
+    struct ap_version version;
+    const char *text;
+    size_t size, number;
+};
+
+static int packages_oldest_first(const void *a, const void *b)
+{
+    const struct numbered *x = a, *y = b;
+    int c = ap_version_compare(&x->version, &y->version);
+    return c != 0 ? c : (x->number > y->number) - (x->number < y->number);
+}
+
+static int newest_first(const void *a, const void *b)
+{
+    const struct numbered *x = a, *y = b;
+    int c = ap_version_compare(&y->version, &x->version);
+    return c != 0 ? c : (x->number > y->number) - (x->number < y->number);
+}
+
+static void answer_matching(apiary_job_t *job, const json_t *versions, struct numbered *found, size_t count)
+{
+    json_t *matching = json_array();
+    qsort(found, count, sizeof *found, newest_first);
+    for (size_t i = 0; i < count; i++)
+        json_array_append(matching, json_array_get(versions, found[i].number));
+    ap_answer(job, "{s:O?,s:o}", "version", json_array_get(matching, 0), "matching", matching);
 }
 
 static void resolve_versions(void *state, apiary_job_t *job, const json_t *request)
 {
     const json_t *versions;
     const char *requirement;
-    struct ap_version version;
     json_t *item;
-    size_t i;
-    (void)state;
+    size_t i, count = 0;
     if (!ap_need_array(job, request, "versions", VERSIONS_MOST, &versions) ||
         !ap_need_text(job, request, "requirement", &requirement) || !need_requirement(job, requirement))
         return;
-    json_t *matching = json_array();
+    struct numbered *found = apiary_agent_alloc(state, (json_array_size(versions) + 1) * sizeof *found);
+    if (!found) {
+        ap_out_of_memory(job);
+        return;
+    }
     json_array_foreach(versions, i, item)
     {
-        if (!parse_text(item, &version)) {
-            json_decref(matching);
+        if (!parse_text(item, &found[count].version)) {
+            apiary_agent_free(state, found);
             apiary_job_fail(job, AP_CODE_BAD_REQUEST,
                             "item %zu of \"versions\" is not a version such as 1.2.3 or 1.2.3-rc.1", i);
             return;
         }
-        if (ap_requirement_match(requirement, &version))
-            json_array_insert(matching, packages_place_of(matching, &version), item);
+        found[count].number = i;
+        count += ap_requirement_match(requirement, &found[count].version);
     }
-    ap_answer(job, "{s:O?,s:o}", "version", json_array_get(matching, 0), "matching", matching);
+    answer_matching(job, versions, found, count);
+    apiary_agent_free(state, found);
+}
+
+/* false: one is no version, or there are too many; the job is failed. Empty lines are none. */
+static bool read_lines(apiary_job_t *job, const char *at, const char *end, struct numbered *lines, size_t *count)
+{
+    for (size_t line = 1; at < end; line++) {
+        const char *stop = memchr(at, '\n', (size_t)(end - at));
+        size_t size = (size_t)((stop ? stop : end) - at);
+        const char *text = at;
+        at += size + 1;
+        if (size > 0 && text[size - 1] == '\r') size--;
+        if (size == 0) continue;
+        if (!ap_version_parse(text, size, false, &lines[*count].version)) {
+            apiary_job_fail(job, AP_CODE_BAD_REQUEST, "line %zu is not a version such as 1.2.3 or 1.2.3-rc.1", line);
+            return false;
+        }
+        lines[*count].text = text;
+        lines[*count].size = size;
+        lines[*count].number = *count;
+        ++*count;
+    }
+    return true;
+}
+
+/* Its copy is read: the request lies in the segment, where its sender may change it. */
+static void sort_versions(apiary_agent_t *agent, apiary_job_t *job)
+{
+    struct ap_bytes body = {.agent = agent}, out = {.agent = agent};
+    size_t size, count = 0, most = 1;
+    const char *data = apiary_job_data(job, &size);
+    bool copied = ap_bytes_add(&body, data, size);
+    for (size_t i = 0; copied && i < size; i++)
+        most += body.data[i] == '\n';
+    struct numbered *lines = copied && most <= LINES_MOST ? apiary_agent_alloc(agent, most * sizeof *lines) : NULL;
+    if (most > LINES_MOST) {
+        apiary_job_fail(job, AP_CODE_TOO_LARGE, "%zu lines; at most %d are allowed", most, LINES_MOST);
+    } else if (!lines) {
+        ap_out_of_memory(job);
+    } else if (read_lines(job, body.data, body.data + size, lines, &count)) {
+        qsort(lines, count, sizeof *lines, packages_oldest_first);
+        bool added = true;
+        for (size_t i = 0; i < count && added; i++)
+            added = ap_bytes_add(&out, lines[i].text, lines[i].size) && ap_bytes_add(&out, "\n", 1);
+        if (added)
+            apiary_job_reply(job, out.data ? out.data : "", out.size);
+        else
+            ap_out_of_memory(job);
+    }
+    apiary_agent_free(agent, lines);
+    ap_bytes_free(&body);
+    ap_bytes_free(&out);
 }
 
 static void versions_handle(void *state, apiary_job_t *job)
 {
     static const struct ap_function functions[] = {{"version_resolution", resolve_versions}, {NULL, NULL}};
-    ap_dispatch(functions, state, job);
+    if (ap_capability_is(job, "version_sorting"))
+        sort_versions(state, job);
+    else
+        ap_dispatch(functions, state, job);
 }
 
 /* ---- registry ---------------------------------------------------------------------------------------------------- */
@@ -81,6 +176,11 @@ static bool requirements_valid(apiary_job_t *job, const json_t *requires)
 {
     const char *name;
     json_t *requirement;
+    if (json_object_size(requires) > REQUIRES_MOST) {
+        apiary_job_fail(job, AP_CODE_TOO_LARGE, "%zu requirements; at most %d are allowed", json_object_size(requires),
+                        REQUIRES_MOST);
+        return false;
+    }
     json_object_foreach((json_t *) requires, name,
                         requirement) if (!need_requirement(job, json_string_value(requirement))) return false;
     return true;
@@ -167,84 +267,25 @@ static void registry(void *state, apiary_job_t *job, const json_t *request)
     }
 }
 
-/* ---- resolution: depth first, the newest version first, back when something does not fit ------------------------- */
-
-struct search {
-    const json_t *packages;
-    json_t *chosen; /* name: version */
-    size_t count;   /* of what is wanted, by the request and by the releases chosen so far */
-    struct {
-        const char *name, *requirement;
-    } wanted[WANTED_MOST];
-    int steps;
-    const char *stuck; /* the last package for which nothing fitted */
-    bool too_much;
-};
-
-static bool want(struct search *s, const json_t *requires)
-{
-    const char *name;
-    json_t *requirement;
-    json_object_foreach((json_t *) requires, name, requirement)
-    {
-        if (s->count == WANTED_MOST) {
-            s->too_much = true;
-            return false;
-        }
-        s->wanted[s->count].name = name;
-        s->wanted[s->count++].requirement = json_string_value(requirement);
-    }
-    return true;
-}
-
-/* Meets everything wanted from `at` on; at most WANTED_MOST deep. */
-static bool solve(struct search *s, size_t at)
-{
-    struct ap_version version;
-    json_t *release;
-    size_t i, before = s->count;
-    if (at == s->count) return true;
-    const char *name = s->wanted[at].name, *requirement = s->wanted[at].requirement;
-    const json_t *taken = json_object_get(s->chosen, name);
-    if (taken) return parse_text(taken, &version) && ap_requirement_match(requirement, &version) && solve(s, at + 1);
-    json_array_foreach(json_object_get(s->packages, name), i, release)
-    {
-        json_t *text = json_object_get(release, "version");
-        if (!parse_text(text, &version) || !ap_requirement_match(requirement, &version)) continue;
-        if (++s->steps > STEPS_MOST || s->too_much) {
-            s->too_much = true;
-            return false;
-        }
-        json_object_set(s->chosen, name, text);
-        if (want(s, json_object_get(release, "requires")) && solve(s, at + 1)) return true;
-        json_object_del(s->chosen, name);
-        s->count = before;
-    }
-    s->stuck = name;
-    return false;
-}
+/* ---- resolution -------------------------------------------------------------------------------------------------- */
 
 static void resolve(void *state, apiary_job_t *job, const json_t *request)
 {
     const json_t *requires;
+    json_t *chosen;
+    char *why;
     if (!ap_need_object(job, request, "requires", &requires) || !requirements_valid(job, requires)) return;
-    struct search *s = calloc(1, sizeof *s);
-    if (!s) {
+    int error = ap_pubgrub(state, requires, &chosen, &why);
+    if (error == 0) {
+        ap_answer(job, "{s:o}", "resolved", chosen);
+    } else if (error == -EDOM) {
+        apiary_job_fail_text(job, AP_CODE_CONFLICT, why, strlen(why));
+        free(why);
+    } else if (error == -E2BIG) {
+        apiary_job_fail(job, AP_CODE_TOO_LARGE, "the search was given up: these packages depend on each other in too many ways");
+    } else {
         ap_out_of_memory(job);
-        return;
     }
-    s->packages = state;
-    s->chosen = json_object();
-    if (want(s, requires) && solve(s, 0))
-        ap_answer(job, "{s:O}", "resolved", s->chosen);
-    else if (s->too_much)
-        apiary_job_fail(job, AP_CODE_TOO_LARGE, "no set was found in %d steps", STEPS_MOST);
-    else
-        apiary_job_fail(job, AP_CODE_CONFLICT,
-                        "no published versions fit together; the last that nothing fitted was \"%s\"",
-                        s->stuck ? s->stuck : "");
-    json_decref(s->chosen);
-    free(s);
 }
 
 static void packages_handle(void *state, apiary_job_t *job)
@@ -272,10 +313,10 @@ static void packages_destroy(void *state)
 const apiary_agent_kind_t ap_kind_versions = {
     APIARY_AGENT_KIND,
     .name = "versions",
-    .what = "version_resolution: the newest semantic version that meets a requirement",
+    .what = "version_resolution, version_sorting: semantic versions, by a requirement and in their order",
     .create = ap_create_plain,
     .handle = versions_handle,
-    .capabilities = (const char *const[]){"version_resolution", NULL},
+    .capabilities = (const char *const[]){"version_resolution", "version_sorting", NULL},
 };
 
 const apiary_agent_kind_t ap_kind_packages = {

@@ -562,6 +562,12 @@ int apiary_job_fail(apiary_job_t *job, uint32_t agent_code, const char *format, 
     return 0;
 }
 
+int apiary_job_fail_text(apiary_job_t *job, uint32_t agent_code, const char *text, size_t size)
+{
+    fake_end(job, true, agent_code, text, size);
+    return 0;
+}
+
 static inline int fake_delegate(const char *capability, const void *body, size_t size,
                                 const apiary_delegate_options_t *options, apiary_done_fn done, void *user)
 {

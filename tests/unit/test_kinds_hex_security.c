@@ -52,7 +52,7 @@ Test(version, malformed_ones_are_refused)
     static const char *const bad[] = {
         "",       "1",      "1.2",           "1.2.3.4",  "01.2.3", "1.02.3", "1.2.03", "1.2.x",
         "v1.2.3", "1.2.3-", "1.2.3-a..b",    "1.2.3-01", "1.2.3+", "1.2.3 ", " 1.2.3", "1.2.3-\xC3\xBC",
-        "-1.2.3", "1..3",   "9999999999.0.0"};
+        "-1.2.3", "1..3",   "1.2.3-\xD9\xA3"};
     struct ap_version v;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         cr_assert(!ap_version_parse(bad[i], strlen(bad[i]), false, &v), "\"%s\" is taken", bad[i]);
@@ -89,6 +89,18 @@ Test(version, requirements_as_elixir_reads_them)
         {">= 1.0.0", "2.0.0-rc.1", false},
         {">= 2.0.0-rc.0", "2.0.0-rc.1", true},
         {"~> 2.0-rc.1", "2.0.0", true},
+        {">= 1.0.0-rc.1 and < 2.0.0", "1.0.0-rc.2", true},
+        {"< 2.0.0", "1.0.0-rc.2", true},
+        {"<= 2.0.0", "2.0.0-rc.2", true},
+        {"== 1.0.0", "1.0.0-rc.2", false},
+        {"> 0.1.0", "1.0.0-rc.2", false},
+        {"~> 1.0", "1.1.0-rc.2", false},
+        {"! 1.0.0", "1.0.0", false},
+        {"!1.0.0", "1.0.1", true},
+        {"1.0.20240115123456", "1.0.20240115123456", true},
+        {"> 1.0.99999999999999999999", "1.0.100000000000000000000", true},
+        {"1.0.0-a234567890123456789012345678901234567890123456789012345678901234567890",
+         "1.0.0-a234567890123456789012345678901234567890123456789012345678901234567890", true},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct ap_version v;
@@ -147,6 +159,48 @@ Test(packages, resolution_goes_back_when_the_newest_does_not_fit)
     done();
 }
 
+Test(packages, versions_are_sorted)
+{
+    open_kind("versions", NULL);
+    fake_expect(agent, "version_sorting", "1.0.0\n1.0.0-rc.1\r\n\n0.10.0\n0.9.0+b\n0.9.0+a\n1.0.20240115123456",
+                "0.9.0+b\n0.9.0+a\n0.10.0\n1.0.0-rc.1\n1.0.0\n1.0.20240115123456\n");
+    fake_expect(agent, "version_sorting", "", "");
+    fake_expect_failure(agent, "version_sorting", "1.0.0\n1.0\n", 400, "line 2 is not a version");
+    fake_expect(agent, "version_resolution", "{\"versions\":[\"1.0.0+a\",\"2.0.0\",\"1.0.0+b\"],\"requirement\":\"< 2.0.0\"}",
+                "{\"version\":\"1.0.0+a\",\"matching\":[\"1.0.0+a\",\"1.0.0+b\"]}");
+    /* A requirement is read for each version: it is bounded. */
+    char request[6000] = "{\"versions\":[\"1.0.0\"],\"requirement\":\"1.0.0";
+    while (strlen(request) < 5000)
+        strcat(request, " or 1.0.0");
+    strcat(request, "\"}");
+    fake_expect_failure(agent, "version_resolution", request, 413, "at most 4096");
+    done();
+}
+
+/* Of two packages with thirty versions each nothing is to be tried: the conflict is between two others. */
+Test(packages, what_does_not_matter_is_not_tried)
+{
+    char version[16];
+    open_kind("packages", NULL);
+    for (int i = 29; i >= 0; i--) {
+        snprintf(version, sizeof version, "1.%d.0", i);
+        publish("ra", version, i > 0 ? "\"rz\":\"~> 2.0\"" : "\"rz\":\"~> 1.0\"");
+        publish("rb", version, "");
+        publish("rc", version, "");
+    }
+    publish("rd", "1.0.0", "\"rz\":\"~> 1.0\"");
+    publish("rz", "1.0.0", "");
+    publish("rz", "2.0.0", "");
+    fake_expect(agent, "package_management",
+                "{\"requires\":{\"ra\":\"~> 1.0\",\"rb\":\"~> 1.0\",\"rc\":\"~> 1.0\",\"rd\":\"~> 1.0\"}}",
+                "{\"resolved\":{\"ra\":\"1.0.0\",\"rb\":\"1.29.0\",\"rc\":\"1.29.0\",\"rd\":\"1.0.0\",\"rz\":\"1.0.0\"}}");
+    fake_expect_failure(agent, "package_management", "{\"requires\":{\"ra\":\"~> 1.1\",\"rd\":\"1.0.0\"}}", 409,
+                        "\"ra\" 1.1.0 to 1.29.0 needs \"rz\" ~> 2.0, ");
+    fake_expect_failure(agent, "package_management", "{\"requires\":{\"ra\":\"~> 1.1\",\"rd\":\"1.0.0\"}}", 409,
+                        "the request cannot be met.");
+    done();
+}
+
 Test(packages, an_impossible_search_ends)
 {
     char name[16], requires[80];
@@ -159,8 +213,8 @@ Test(packages, an_impossible_search_ends)
             snprintf(requires, sizeof requires, "\"p%d\":\">= 1.0.0\"%s", p + 1, p == 19 ? ",\"p0\":\">= 9.0.0\"" : "");
             publish(name, version, p == 19 ? "\"p0\":\">= 9.0.0\"" : requires);
         }
-    fake_expect_failure(agent, "package_management", "{\"requires\":{\"p0\":\">= 1.0.0\"}}", 413,
-                        "no set was found in");
+    fake_expect_failure(agent, "package_management", "{\"requires\":{\"p0\":\">= 1.0.0\"}}", 409,
+                        "\"p19\" needs \"p0\" >= 9.0.0, which no published version meets");
     done();
 }
 
