@@ -5,10 +5,12 @@
  *                  Argon2id, 19 MiB, two passes; about 20 ms of the worker each. A hash that would cost more than 64 MiB or ten
  *                  passes to verify is refused.
  *   authorization  {"subject":S,"action":A,"resource":R} -> {"allowed":true,"role":ROLE} or {"allowed":false}
- *                  `subjects`: NAME=ROLE,ROLE; `rules`: "ROLE ACTION RESOURCE", where * is any and a trailing * any ending.
- *                  Nothing else is allowed.
+ *                  `subjects`: NAME=ROLE,ROLE; `rules`: "ROLE ACTION RESOURCE", where * is any (a role: any that a subject has) and
+ *                  a trailing * of the others any ending. Nothing else is allowed. A resource with a part "." or ".." names
+ *                  another one than it seems to, and is refused.
  */
 #include <sodium.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +21,8 @@
 enum {
     HASH_MEMORY = 19456 * 1024,
     HASH_PASSES = 2,
+    SUM = 32, /* bytes of a hash */
+    VERIFY_KIB_LEAST = crypto_pwhash_MEMLIMIT_MIN / 1024,
     VERIFY_KIB_MOST = 65536,
     VERIFY_PASSES_MOST = 10,
     PASSWORD_MOST = 1024
@@ -35,22 +39,52 @@ static void make_hash(apiary_job_t *job, const char *password)
         ap_answer(job, "{s:s}", "hash", hash);
 }
 
+struct stored { /* a hash as crypto_pwhash_str writes it */
+    unsigned memory, passes, lanes; /* KiB */
+    unsigned char salt[crypto_pwhash_SALTBYTES], sum[SUM];
+};
+
+static bool read_hash(const char *text, struct stored *ret)
+{
+    int at = 0;
+    size_t salt, sum;
+    const char *end, *stop = text + strlen(text);
+    if (stop - text >= (ptrdiff_t)crypto_pwhash_STRBYTES ||
+        sscanf(text, "$argon2id$v=19$m=%9u,t=%9u,p=%9u$%n", &ret->memory, &ret->passes, &ret->lanes, &at) != 3 || at == 0)
+        return false;
+    const char *dollar = strchr(text + at, '$');
+    return dollar &&
+           sodium_base642bin(ret->salt, sizeof ret->salt, text + at, (size_t)(dollar - text) - (size_t)at, NULL, &salt, &end,
+                             sodium_base64_VARIANT_ORIGINAL_NO_PADDING) == 0 &&
+           end == dollar && salt == sizeof ret->salt &&
+           sodium_base642bin(ret->sum, sizeof ret->sum, dollar + 1, (size_t)(stop - dollar) - 1, NULL, &sum, &end,
+                             sodium_base64_VARIANT_ORIGINAL_NO_PADDING) == 0 &&
+           end == stop && sum == sizeof ret->sum;
+}
+
+/* Not crypto_pwhash_str_verify: it says "no" to the right password when there is no memory for the hash. */
 static void access_verify(apiary_job_t *job, const json_t *request, const char *password)
 {
-    const char *hash;
-    unsigned memory, passes, lanes;
-    if (!ap_need_text(job, request, "hash", &hash)) return;
-    if (strlen(hash) >= crypto_pwhash_STRBYTES ||
-        sscanf(hash, "$argon2id$v=19$m=%9u,t=%9u,p=%9u$", &memory, &passes, &lanes) != 3) {
+    const char *text;
+    struct stored stored = {.memory = 0};
+    unsigned char sum[SUM];
+    if (!ap_need_text(job, request, "hash", &text)) return;
+    bool read = read_hash(text, &stored);
+    if (stored.memory > VERIFY_KIB_MOST || stored.passes > VERIFY_PASSES_MOST || stored.lanes > 1) {
+        apiary_job_fail(job, AP_CODE_FORBIDDEN, "\"hash\" would cost %u KiB and %u passes; %d and %d are allowed",
+                        stored.memory, stored.passes, VERIFY_KIB_MOST, VERIFY_PASSES_MOST);
+        return;
+    }
+    if (!read || stored.memory < VERIFY_KIB_LEAST || stored.passes < 1 || stored.lanes != 1) {
         apiary_job_fail(job, AP_CODE_BAD_REQUEST, "\"hash\" is not of Argon2id as op \"hash\" makes it");
         return;
     }
-    if (memory > VERIFY_KIB_MOST || passes > VERIFY_PASSES_MOST || lanes > 1) {
-        apiary_job_fail(job, AP_CODE_FORBIDDEN, "\"hash\" would cost %u KiB and %u passes; %d and %d are allowed",
-                        memory, passes, VERIFY_KIB_MOST, VERIFY_PASSES_MOST);
-        return;
-    }
-    ap_answer(job, "{s:b}", "valid", crypto_pwhash_str_verify(hash, password, strlen(password)) == 0);
+    if (crypto_pwhash(sum, sizeof sum, password, strlen(password), stored.salt, stored.passes, (size_t)stored.memory * 1024,
+                      crypto_pwhash_ALG_ARGON2ID13) != 0)
+        apiary_job_fail(job, AP_CODE_INTERNAL, "the hash cannot be computed: there is no memory for it");
+    else
+        ap_answer(job, "{s:b}", "valid", sodium_memcmp(sum, stored.sum, sizeof sum) == 0);
+    sodium_memzero(sum, sizeof sum);
 }
 
 static void access_authenticate(void *state, apiary_job_t *job, const json_t *request)
@@ -111,6 +145,22 @@ static bool fits(const char *pattern, size_t size, const char *text)
     return strlen(text) == size && memcmp(pattern, text, size) == 0;
 }
 
+static bool role_is(const char *named, size_t size, const char *role, size_t role_size)
+{
+    return (size == 1 && named[0] == '*') || (size == role_size && memcmp(named, role, size) == 0);
+}
+
+/* comb/../gate is no part of comb/, whatever a pattern says. */
+static bool goes_elsewhere(const char *resource)
+{
+    while (true) {
+        size_t size = strcspn(resource, "/");
+        if ((size == 1 || size == 2) && strncmp(resource, "..", size) == 0) return true;
+        if (resource[size] == '\0') return false;
+        resource += size + 1;
+    }
+}
+
 static bool role_allows(apiary_agent_t *agent, const char *role, size_t role_size, const char *action,
                         const char *resource)
 {
@@ -120,7 +170,7 @@ static bool role_allows(apiary_agent_t *agent, const char *role, size_t role_siz
         const char *at = rules[i], *part;
         size_t size;
         part = word(&at, &size);
-        if (size != role_size || memcmp(part, role, size) != 0) continue;
+        if (!role_is(part, size, role, role_size)) continue;
         part = word(&at, &size);
         if (!fits(part, size, action)) continue;
         part = word(&at, &size);
@@ -136,6 +186,10 @@ static void authorize(void *state, apiary_job_t *job, const json_t *request)
     if (!ap_need_text(job, request, "subject", &subject) || !ap_need_text(job, request, "action", &action) ||
         !ap_need_text(job, request, "resource", &resource))
         return;
+    if (goes_elsewhere(resource)) {
+        apiary_job_fail(job, AP_CODE_BAD_REQUEST, "\"resource\" has a part \".\" or \"..\"; its own name is wanted");
+        return;
+    }
     size_t count = apiary_agent_list(state, "subjects", &subjects), length = strlen(subject);
     for (size_t i = 0; i < count; i++) {
         if (strncmp(subjects[i], subject, length) != 0 || subjects[i][length] != '=') continue;
@@ -164,7 +218,7 @@ static bool role_has_rule(apiary_agent_t *agent, const char *role, size_t role_s
         const char *at = rules[i];
         size_t size;
         const char *named = word(&at, &size);
-        if (size == role_size && memcmp(named, role, size) == 0) return true;
+        if (role_is(named, size, role, role_size)) return true;
     }
     return false;
 }
@@ -188,9 +242,9 @@ static bool check_roles(apiary_agent_t *agent, const char *subject, const char *
     for (bool more = true; more; at += more) {
         size_t size;
         const char *role = next_role(&at, &size);
-        if (size == 0 || strcspn(role, " \t=") < size) {
+        if (size == 0 || strcspn(role, " \t=*") < size) {
             ap_refuse_item(agent, "subjects", subject,
-                           "is not NAME=ROLE,ROLE: a role is one word, and each comma is "
+                           "is not NAME=ROLE,ROLE: a role is one word without a *, and each comma is "
                            "between two");
             return false;
         }
@@ -234,7 +288,7 @@ static int authorization_create(apiary_agent_t *agent, void **state)
 
 static const apiary_agent_key_t authorization_keys[] = {
     {"subjects", 'l', 1, "NAME=ROLE,ROLE", 0, 0},
-    {"rules", 'l', 1, "\"ROLE ACTION RESOURCE\", * is any", 0, 0},
+    {"rules", 'l', 1, "\"ROLE ACTION RESOURCE\"; * is any, at the end of an action or resource any ending", 0, 0},
     {.name = NULL},
 };
 

@@ -55,8 +55,8 @@ static bool same_mac(const char *hex, const unsigned char mac[MAC])
     unsigned char given[MAC];
     size_t size;
     const char *end;
-    if (strlen(hex) != 2 * MAC || sodium_hex2bin(given, sizeof given, hex, 2 * MAC, NULL, &size, &end) != 0 ||
-        size != MAC)
+    if (strlen(hex) != 2 * MAC || strspn(hex, "0123456789abcdef") != 2 * MAC ||
+        sodium_hex2bin(given, sizeof given, hex, 2 * MAC, NULL, &size, &end) != 0 || size != MAC)
         return false;
     return sodium_memcmp(given, mac, MAC) == 0;
 }
@@ -82,6 +82,14 @@ static void signer_authenticate(void *state, apiary_job_t *job, const json_t *re
     }
 }
 
+/* The second of now, or the one that begins next: a token of a second lives for one at least. */
+static int64_t unix_second(bool next)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec + (next && now.tv_nsec > 0);
+}
+
 /* ---- tokens: SUBJECT in hex . EXPIRES . MAC of what is before it ------------------------------------------------- */
 
 static void issue(struct signer *s, apiary_job_t *job, const json_t *request)
@@ -97,7 +105,7 @@ static void issue(struct signer *s, apiary_job_t *job, const json_t *request)
         apiary_job_fail(job, AP_CODE_BAD_REQUEST, "\"subject\" has %zu bytes; 1 to %d are allowed", size, SUBJECT_MOST);
         return;
     }
-    int64_t expires = (int64_t)time(NULL) + ttl;
+    int64_t expires = unix_second(true) + ttl;
     ap_hex((const unsigned char *)subject, size, token);
     int n = (int)(2 * size);
     n += snprintf(token + n, sizeof token - (size_t)n, ".%" PRId64, expires);
@@ -122,7 +130,7 @@ static void signer_check(struct signer *s, apiary_job_t *job, const json_t *requ
     else if (sodium_hex2bin(subject, SUBJECT_MOST, token, (size_t)(first - token), NULL, &size, NULL) != 0 ||
              (expires = strtoll(first + 1, &end, 10)) <= 0 || end != last)
         why = "malformed";
-    else if (expires <= (int64_t)time(NULL))
+    else if (expires <= unix_second(false))
         why = "expired";
     if (why)
         ap_answer(job, "{s:b,s:s}", "valid", 0, "because", why);

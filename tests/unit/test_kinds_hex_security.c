@@ -1,4 +1,8 @@
 /* tests/unit/test_kinds_hex_security.c - versions, packages, signatures, passwords, roles. */
+#include <jansson.h>
+#include <sys/resource.h>
+#include <time.h>
+
 #include "agents/hex_server/version.h"
 #include "tests/unit/fake_agent.h"
 
@@ -226,8 +230,12 @@ Test(signer, macs_are_compared_and_tokens_checked)
     char request[600];
     fake_expect(agent, "message_authentication",
                 "{\"op\":\"verify\",\"key\":\"Jefe\",\"message\":\"what do ya want for nothing?\","
-                "\"mac\":\"5BDCC146BF60754E6A042426089575C75A003F089D2739839DEC58B964EC3843\"}",
+                "\"mac\":\"5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843\"}",
                 "{\"valid\":true}");
+    fake_expect(agent, "message_authentication",
+                "{\"op\":\"verify\",\"key\":\"Jefe\",\"message\":\"what do ya want for nothing?\","
+                "\"mac\":\"5BDCC146BF60754E6A042426089575C75A003F089D2739839DEC58B964EC3843\"}",
+                "{\"valid\":false}"); /* a code has one text */
     fake_expect(agent, "message_authentication",
                 "{\"op\":\"verify\",\"key\":\"Jefe\",\"message\":\"x\",\"mac\":\"5bdc\"}", "{\"valid\":false}");
     char *mac = fake_call(agent, "message_authentication", "{\"op\":\"sign\",\"message\":\"own key\"}");
@@ -273,6 +281,52 @@ Test(signer, a_signed_message_is_no_token)
     done();
 }
 
+/* Tokens of one second, issued all over a second: each is good when it is looked at at once. */
+Test(signer, a_token_lives_as_long_as_it_says)
+{
+    open_kind("signer", NULL);
+    struct timespec start, now;
+    clock_gettime(CLOCK_REALTIME, &start);
+    do {
+        char request[300];
+        char *token = fake_call(agent, "token_management", "{\"op\":\"issue\",\"subject\":\"bee\",\"ttl_s\":1}");
+        char *text = strstr(token, "\"token\":\"") + 9;
+        clock_gettime(CLOCK_REALTIME, &now);
+        json_int_t expires = strtoll(strstr(text, "\"expires\":") + 10, NULL, 10);
+        cr_assert((expires - now.tv_sec) * 1000000000LL - now.tv_nsec > 900000000, "%lld at %lld.%09ld", (long long)expires,
+                  (long long)now.tv_sec, now.tv_nsec);
+        *strchr(text, '"') = '\0';
+        snprintf(request, sizeof request, "{\"op\":\"check\",\"token\":\"%s\"}", text);
+        fake_expect_part(agent, "token_management", request, "{\"valid\":true,");
+        free(token);
+    } while ((now.tv_sec - start.tv_sec) * 10 + (now.tv_nsec - start.tv_nsec) / 100000000 < 10);
+    done();
+}
+
+/* Without memory for it a hash says nothing about the password. */
+Test(authentication, a_hash_that_cannot_be_computed_is_no_answer)
+{
+    static const char request[] = "{\"op\":\"verify\",\"password\":\"honey\",\"hash\":\"$argon2id$v=19$m=19456,t=2,p=1$"
+                                  "Kq1KLPPv2NcQoO1e3iH5EQ$N48fGFJ8dz5DCpQXUuZy3GREAWYdxSWyz/B34ttwtvc\"}";
+    struct rlimit limit, none;
+    open_kind("authentication", NULL);
+    fake_expect(agent, "authentication", request, "{\"valid\":true}");
+    cr_assert_eq(getrlimit(RLIMIT_AS, &limit), 0);
+    none = (struct rlimit){1, limit.rlim_max}; /* nothing more can be mapped */
+    cr_assert_eq(setrlimit(RLIMIT_AS, &none), 0);
+    struct apiary_job *job = fake_submit(agent, "authentication", request, sizeof request - 1);
+    fake_finish(job);
+    cr_assert_eq(setrlimit(RLIMIT_AS, &limit), 0);
+    cr_assert(job->failed, "%s", job->data);
+    cr_assert_eq(job->code, 500);
+    cr_assert_not_null(strstr(job->data, "cannot be computed"), "%s", job->data);
+    fake_free(job);
+    fake_expect_failure(agent, "authentication",
+                        "{\"op\":\"verify\",\"password\":\"x\",\"hash\":\"$argon2id$v=19$m=8192,t=2,p=1$rubbish\"}", 400,
+                        "not of Argon2id");
+    done();
+}
+
 Test(authentication, hashes_verify)
 {
     char request[400];
@@ -302,7 +356,7 @@ Test(authorization, only_what_a_rule_allows)
 {
     const struct fake_key config[] = {
         {"subjects", NULL, 0, FAKE_LIST("root=admin", "bee=reader , writer", "ant=\treader,lazy", "none=lazy")},
-        {"rules", NULL, 0, FAKE_LIST("admin * *", "reader read *", "writer write comb/*", "reader list comb")},
+        {"rules", NULL, 0, FAKE_LIST("admin * *", "reader read *", "writer write comb/*", "reader list comb", "* rest comb")},
         {NULL, NULL, 0, NULL}};
     static const struct {
         const char *subject, *action, *resource;
@@ -312,7 +366,8 @@ Test(authorization, only_what_a_rule_allows)
         {"bee", "write", "comb", false},    {"bee", "write", "other", false}, {"bee", "list", "comb", true},
         {"bee", "list", "comb2", false},    {"bee", "reads", "x", false},     {"none", "read", "x", false},
         {"nobody", "read", "x", false},     {"", "read", "x", false},         {"be", "read", "x", false},
-        {"bee=reader", "read", "x", false}, {"ant", "read", "x", true},       {"ant", "write", "comb/1", false}};
+        {"bee=reader", "read", "x", false}, {"ant", "read", "x", true},       {"ant", "write", "comb/1", false},
+        {"none", "rest", "comb", true},     {"nobody", "rest", "comb", false}, {"bee", "write", "comb/..x/.y", true}};
     open_kind("authorization", config);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char request[200];
@@ -321,6 +376,12 @@ Test(authorization, only_what_a_rule_allows)
         fake_expect_part(agent, "authorization", request,
                          cases[i].allowed ? "{\"allowed\":true" : "{\"allowed\":false}");
     }
+    static const char *const elsewhere[] = {"comb/../gate", "comb/..", "..", "./comb/1", "comb/./1", "comb/../comb/1"};
+    for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++) {
+        char request[200];
+        snprintf(request, sizeof request, "{\"subject\":\"bee\",\"action\":\"write\",\"resource\":\"%s\"}", elsewhere[i]);
+        fake_expect_failure(agent, "authorization", request, 400, "its own name is wanted");
+    }
     fake_expect_failure(agent, "authorization", "{\"subject\":\"bee\",\"action\":\"read\"}", 400,
                         "\"resource\" is missing");
     done();
@@ -328,7 +389,7 @@ Test(authorization, only_what_a_rule_allows)
     refused("authorization", (struct fake_key){"rules", NULL, 0, FAKE_LIST("one two three four")},
             "ROLE ACTION RESOURCE");
     refused("authorization", (struct fake_key){"subjects", NULL, 0, FAKE_LIST("bee")}, "NAME=ROLE");
-    static const char *const lists[] = {"bee=a,", "bee=,a", "bee=a,,b", "bee= ", "bee=a b", "bee=a, ant=b"};
+    static const char *const lists[] = {"bee=a,", "bee=,a", "bee=a,,b", "bee= ", "bee=a b", "bee=a, ant=b", "bee=*", "bee=a*"};
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
         refused("authorization", (struct fake_key){"subjects", NULL, 0, FAKE_LIST(lists[i])}, "a role is one word");
     refused("authorization", (struct fake_key){"subjects", NULL, 0, FAKE_LIST("bee=")}, "gives its subject no role");
