@@ -3,8 +3,8 @@
  *   decision_making {"criteria":{"price":-2,"speed":3},"options":{"a":{"price":10,"speed":5},"b":{...}}} ->
  *     {"decision":"a","ranking":[{"option":"a","score":0.6},...]}
  * Each criterion's values are scaled to 0..1 over the options (all equal: 0), multiplied by the weight (negative: less is
- * better, counted as weight x (1 - scaled)), summed, divided by the sum of the weights' sizes. Of equal scores the option
- * named first wins.
+ * better, counted as weight x (1 - scaled)), summed, divided by the sum of the weights' sizes. Scores have twelve digits behind
+ * the point; of equal ones the option named first wins.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -29,10 +29,10 @@ static int better_first(const void *a, const void *b)
     return x->place < y->place ? -1 : 1;
 }
 
-/* false: an option lacks the criterion's number, or it is too large; the job is failed. */
+/* false: an option lacks the criterion's number; the job is failed. */
 static bool add_criterion(apiary_job_t *job, struct option *options, size_t count, const char *criterion, double share)
 {
-    double least = INFINITY, most = -INFINITY;
+    double least = INFINITY, most = -INFINITY; /* halves: the difference of two doubles may be none */
     for (size_t i = 0; i < count; i++) {
         const json_t *value = json_object_get(options[i].values, criterion);
         if (!json_is_number(value)) {
@@ -40,12 +40,11 @@ static bool add_criterion(apiary_job_t *job, struct option *options, size_t coun
                             criterion);
             return false;
         }
-        least = fmin(least, json_number_value(value));
-        most = fmax(most, json_number_value(value));
+        least = fmin(least, json_number_value(value) / 2);
+        most = fmax(most, json_number_value(value) / 2);
     }
-    if (!ap_finite(job, most - least, "the difference of two options' values")) return false;
     for (size_t i = 0; i < count && most > least; i++) {
-        double scaled = (json_number_value(json_object_get(options[i].values, criterion)) - least) / (most - least);
+        double scaled = (json_number_value(json_object_get(options[i].values, criterion)) / 2 - least) / (most - least);
         options[i].score += share < 0 ? -share * (1 - scaled) : share * scaled;
     }
     return true;
@@ -55,19 +54,24 @@ static bool score(apiary_job_t *job, const json_t *criteria, struct option *opti
 {
     const char *name;
     json_t *weight;
-    double sum = 0;
+    double sum = 0, largest = 0;
     json_object_foreach((json_t *)criteria, name, weight)
     {
         if (!json_is_number(weight) || json_number_value(weight) == 0) {
             apiary_job_fail(job, AP_CODE_BAD_REQUEST, "the weight of \"%s\" is not a number other than 0", name);
             return false;
         }
-        sum += fabs(json_number_value(weight));
+        largest = fmax(largest, fabs(json_number_value(weight)));
     }
-    if (!ap_finite(job, sum, "the sum of the weights")) return false;
-    json_object_foreach(
-        (json_t *)criteria, name,
-        weight) if (!add_criterion(job, options, count, name, json_number_value(weight) / sum)) return false;
+    json_object_foreach((json_t *)criteria, name, weight) sum += fabs(json_number_value(weight) / largest);
+    json_object_foreach((json_t *)criteria, name, weight)
+    {
+        double share = json_number_value(weight) / largest / sum;
+        if (!add_criterion(job, options, count, name, share)) return false;
+    }
+    /* The rounding of the sums depends on their order; options that are equal are to stay so. */
+    for (size_t i = 0; i < count; i++)
+        options[i].score = rint(options[i].score * 1e12) / 1e12;
     return true;
 }
 

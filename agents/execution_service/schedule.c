@@ -5,6 +5,7 @@
  * List scheduling: whenever a worker is free, the ready task with the longest way to the end starts (Graham 1969: at most
  * 2 - 1/workers times the optimum). Of equals the one named first. A cycle of dependencies fails.
  */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,13 +50,23 @@ static bool read_tasks(apiary_job_t *job, const json_t *request, struct plan *p)
     }
     json_object_foreach((json_t *)tasks, name, task)
     {
-        const json_t *takes = json_object_get(task, "takes");
+        const json_t *takes = json_object_get(task, "takes"), *after = json_object_get(task, "after");
+        const char *member;
+        json_t *unused;
         if (!json_is_number(takes) || json_number_value(takes) < 0) {
             apiary_job_fail(job, AP_CODE_BAD_REQUEST, "task \"%s\" has no \"takes\" of 0 or more", name);
             return false;
         }
-        p->tasks[p->count++] =
-            (struct task){.name = name, .after = json_object_get(task, "after"), .takes = json_number_value(takes)};
+        if (after && !json_is_array(after)) {
+            apiary_job_fail(job, AP_CODE_BAD_REQUEST, "\"after\" of task \"%s\" is not a list of tasks", name);
+            return false;
+        }
+        json_object_foreach(task, member, unused) if (strcmp(member, "takes") != 0 && strcmp(member, "after") != 0)
+        {
+            apiary_job_fail(job, AP_CODE_BAD_REQUEST, "task \"%s\" has a member \"%s\"; takes, after are known", name, member);
+            return false;
+        }
+        p->tasks[p->count++] = (struct task){.name = name, .after = after, .takes = json_number_value(takes)};
     }
     for (size_t t = 0; t < p->count; t++)
         json_array_foreach(p->tasks[t].after, i, before)
@@ -71,16 +82,17 @@ static bool read_tasks(apiary_job_t *job, const json_t *request, struct plan *p)
     return true;
 }
 
-/* false: a cycle. At most TASKS_MOST deep. */
-static bool schedule_measure(struct plan *p, size_t t)
+/* false: a cycle, and *in is one of its tasks. At most TASKS_MOST deep. */
+static bool schedule_measure(struct plan *p, size_t t, size_t *in)
 {
     struct task *task = &p->tasks[t];
     double longest = 0;
+    if (task->visited == 1) *in = t;
     if (task->visited) return task->visited == 2;
     task->visited = 1;
     for (size_t next = 0; next < p->count; next++) {
         if (!p->follows[t][next]) continue;
-        if (!schedule_measure(p, next)) return false;
+        if (!schedule_measure(p, next, in)) return false;
         if (p->tasks[next].way > longest) longest = p->tasks[next].way;
     }
     task->way = task->takes + longest;
@@ -124,10 +136,11 @@ static json_t *place_one(struct plan *p)
 static void lay_out(apiary_job_t *job, struct plan *p)
 {
     double length = 0, path = 0;
+    size_t in = 0;
     for (size_t t = 0; t < p->count; t++)
-        if (!schedule_measure(p, t)) {
+        if (!schedule_measure(p, t, &in)) {
             apiary_job_fail(job, AP_CODE_BAD_REQUEST, "the tasks' dependencies go round in a circle at \"%s\"",
-                            p->tasks[t].name);
+                            p->tasks[in].name);
             return;
         }
     json_t *list = json_array();
@@ -136,6 +149,11 @@ static void lay_out(apiary_job_t *job, struct plan *p)
     for (size_t t = 0; t < p->count; t++) {
         length = p->tasks[t].end > length ? p->tasks[t].end : length;
         path = p->tasks[t].way > path ? p->tasks[t].way : path;
+    }
+    if (!isfinite(length) || !isfinite(path)) {
+        json_decref(list);
+        apiary_job_fail(job, AP_CODE_BAD_REQUEST, "the sum of what tasks take is out of range (beyond 1.8e308)");
+        return;
     }
     ap_answer(job, "{s:f,s:f,s:o}", "length", length, "critical_path", path, "schedule", list);
 }

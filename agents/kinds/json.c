@@ -37,17 +37,22 @@ static void write_digits(FILE *out, const char *text)
     if (!real) fputs(".0", out);
 }
 
+/* The fewest digits that read back as the same double: DBL_DIG of them survive, unless it has fewer (denormal) or needs more. */
+static void print_shortest(char ret[40], double value, char format)
+{
+    int digits = fabs(value) < DBL_MIN ? 1 : DBL_DIG;
+    do
+        snprintf(ret, 40, format == 'g' ? "%.*g" : "%.*e", format == 'g' ? digits : digits - 1, value);
+    while (strtod(ret, NULL) != value && ++digits <= DBL_DECIMAL_DIG);
+}
+
 static void write_real(FILE *out, double value)
 {
     char text[40];
-    if (fabs(value) < WHOLE_MOST && value == trunc(value)) {
+    if (fabs(value) < WHOLE_MOST && value == trunc(value))
         snprintf(text, sizeof text, "%.0f", value);
-    } else { /* DBL_DIG digits survive, and are the shortest, unless the double has fewer (denormal) or needs more */
-        int digits = fabs(value) < DBL_MIN ? 1 : DBL_DIG;
-        do
-            snprintf(text, sizeof text, "%.*g", digits, value);
-        while (strtod(text, NULL) != value && ++digits <= DBL_DECIMAL_DIG);
-    }
+    else
+        print_shortest(text, value, 'g');
     write_digits(out, text);
 }
 
@@ -196,6 +201,32 @@ bool ap_json_equal(const json_t *a, const json_t *b)
         return true;
     }
     return json_equal(a, b);
+}
+
+/* part / of > digits / 10^scale, in whole numbers. */
+bool ap_json_more_than(json_int_t part, json_int_t of, const json_t *share)
+{
+    enum { SCALE_MOST = 22 }; /* 10^15 * 10^22 fits */
+    char text[40];
+    double value = json_number_value(share);
+    if (json_is_integer(share) || value <= 0 || value >= 1) return (double)part > value * (double)of;
+    print_shortest(text, value, 'e'); /* D.DDDe-EE */
+    const char *exponent = strchr(text, 'e');
+    __int128 digits = 0, scaled = part;
+    int scale = -1 - atoi(exponent + 1);
+    for (const char *c = text; c < exponent; c++)
+        if (*c >= '0' && *c <= '9') {
+            digits = digits * 10 + (*c - '0');
+            scale++;
+        }
+    while (scale > 0 && digits % 10 == 0) {
+        digits /= 10;
+        scale--;
+    }
+    if (scale > SCALE_MOST) return (double)part > value * (double)of; /* less than one of as many as there can be */
+    for (; scale > 0; scale--)
+        scaled *= 10;
+    return scaled > digits * of;
 }
 
 const json_t *ap_json_member(const json_t *object, const char *path)

@@ -17,6 +17,9 @@ char *ap_json_text(const json_t *value);
 int ap_json_order(const json_t *a, const json_t *b);
 /* 1 and 1.0 are equal, also inside lists and objects; the order of members does not count. */
 bool ap_json_equal(const json_t *a, const json_t *b);
+/* Whether `part` of `of` is more than the share that the number says, taken as the decimal number that it is written as: 63 of 90
+ * is not more than 0.7. part, of: 0 to 10^15. */
+bool ap_json_more_than(json_int_t part, json_int_t of, const json_t *share);
 /* A member by its path: "order.total" is the member "total" of the member "order". A member whose own name is "order.total" has
  * precedence. NULL: there is none. */
 const json_t *ap_json_member(const json_t *object, const char *path);

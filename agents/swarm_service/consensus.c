@@ -1,7 +1,8 @@
 /* agents/swarm_service/consensus.c - kind "consensus": agreement among members, and work shared out to them.
  *
  *   swarm_consensus   {"votes":{"a":"yes","b":"no"},"quorum":0.5} ->
- *                     {"decided":true,"winner":"yes","votes":N,"of":N}   decided: more than quorum (0.5) of all votes
+ *                     {"decided":true,"winner":"yes","votes":N,"of":N}   decided: more than quorum (0.5) of all votes. Where
+ *                     several have the most, nothing is decided: {"decided":false,"winner":null,"tied":["no","yes"],...}
  *   work_partitioning {"items":["i1",...],"members":["m1",...]} -> {"assignment":{"m1":["i2"],...}}
  *                     rendezvous hashing (Thaler, Ravishankar 1998): when a member leaves only its own items move
  */
@@ -14,13 +15,53 @@
 
 enum { VOTES_MOST = 10000, ITEMS_MOST = 10000, MEMBERS_MOST = 256 };
 
+static int consensus_by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* The choices that have the most votes, in the order of their bytes: whoever votes first decides nothing. */
+static json_t *leaders(json_t *counts, json_int_t most)
+{
+    const char **names = malloc(json_object_size(counts) * sizeof *names), *name;
+    json_t *count, *list = names ? json_array() : NULL;
+    size_t n = 0;
+    if (!list) {
+        free(names);
+        return NULL;
+    }
+    json_object_foreach(counts, name, count) if (json_integer_value(count) == most) names[n++] = name;
+    qsort(names, n, sizeof *names, consensus_by_text);
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(list, json_string(names[i]));
+    free(names);
+    return list;
+}
+
+static void answer_counts(apiary_job_t *job, json_t *counts, json_int_t of, const json_t *quorum)
+{
+    const char *name;
+    json_t *count, *half = json_real(0.5);
+    json_int_t most = 0;
+    json_object_foreach(counts, name, count) if (json_integer_value(count) > most) most = json_integer_value(count);
+    json_t *list = leaders(counts, most);
+    if (!list || !half)
+        ap_out_of_memory(job);
+    else if (json_array_size(list) > 1)
+        ap_answer(job, "{s:b,s:n,s:O,s:I,s:I}", "decided", 0, "winner", "tied", list, "votes", most, "of", of);
+    else
+        ap_answer(job, "{s:b,s:O,s:I,s:I}", "decided", ap_json_more_than(most, of, quorum ? quorum : half), "winner",
+                  json_array_get(list, 0), "votes", most, "of", of);
+    json_decref(list);
+    json_decref(half);
+}
+
 static void agree(void *state, apiary_job_t *job, const json_t *request)
 {
     const json_t *votes;
-    const char *name, *winner = NULL;
+    const char *name;
     json_t *vote, *counts;
     double quorum = 0.5;
-    json_int_t most = 0;
     (void)state;
     if (!ap_need_object(job, request, "votes", &votes) ||
         (json_object_get(request, "quorum") && !ap_need_number(job, request, "quorum", &quorum)))
@@ -43,13 +84,7 @@ static void agree(void *state, apiary_job_t *job, const json_t *request)
         json_int_t count = json_integer_value(json_object_get(counts, choice)) + 1;
         json_object_set_new(counts, choice, json_integer(count));
     }
-    json_object_foreach(counts, name, vote) if (json_integer_value(vote) > most)
-    {
-        most = json_integer_value(vote);
-        winner = name;
-    }
-    ap_answer(job, "{s:b,s:s,s:I,s:I}", "decided", (double)most > quorum * (double)of, "winner", winner, "votes", most,
-              "of", (json_int_t)of);
+    answer_counts(job, counts, (json_int_t)of, json_object_get(request, "quorum"));
     json_decref(counts);
 }
 

@@ -244,6 +244,16 @@ Test(schedule, the_longest_way_goes_first)
     fake_expect_failure(agent, "task_scheduling", "{\"tasks\":{\"a\":{\"takes\":1,\"after\":[\"z\"]}}}", 400,
                         "not a task");
     fake_expect_failure(agent, "task_scheduling", "{\"tasks\":{\"a\":{\"takes\":-1}}}", 400, "\"takes\"");
+    fake_expect_failure(agent, "task_scheduling", "{\"tasks\":{\"a\":{\"takes\":1},\"b\":{\"takes\":1,\"after\":\"a\"}}}", 400,
+                        "task \"b\" is not a list");
+    fake_expect_failure(agent, "task_scheduling", "{\"tasks\":{\"a\":{\"takes\":1,\"befor\":[]}}}", 400, "\"befor\"");
+    /* `a` is before the circle, `d` behind it: neither is in it. */
+    fake_expect_failure(agent, "task_scheduling",
+                        "{\"tasks\":{\"a\":{\"takes\":1},\"b\":{\"takes\":1,\"after\":[\"a\",\"c\"]},"
+                        "\"c\":{\"takes\":1,\"after\":[\"b\"]},\"d\":{\"takes\":1,\"after\":[\"c\"]}}}",
+                        400, "in a circle at \"b\"");
+    fake_expect_failure(agent, "task_scheduling", "{\"tasks\":{\"a\":{\"takes\":1e308},\"b\":{\"takes\":1e308}}}", 400,
+                        "out of range");
     fake_expect_failure(agent, "task_scheduling", "{\"tasks\":{}}", 400, "1 to 256");
     fake_expect_failure(agent, "task_scheduling", "{\"tasks\":{\"a\":{\"takes\":1}},\"workers\":0}", 400, "workers");
     done();

@@ -1,4 +1,5 @@
 /* tests/unit/test_kinds_services.c - the built-in kinds that answer by themselves: what they say is true, what they refuse. */
+#include "agents/kinds/json.h"
 #include "tests/unit/fake_agent.h"
 
 static struct apiary_agent *agent;
@@ -149,6 +150,21 @@ Test(decision, weights_decide)
     fake_expect_part(agent, "decision_making",
                      "{\"criteria\":{\"c\":-1},\"options\":{\"a\":{\"c\":2},\"b\":{\"c\":1}}}",
                      "{\"decision\":\"b\",\"ranking\":[{\"option\":\"b\",\"score\":1.0}");
+    /* Equal in two orders of the same three numbers: the one named first. */
+    fake_expect_part(agent, "decision_making",
+                     "{\"criteria\":{\"p\":0.1,\"q\":0.2,\"r\":0.3},\"options\":{\"first\":{\"p\":1,\"q\":1,\"r\":0},"
+                     "\"second\":{\"p\":0,\"q\":0,\"r\":1}}}",
+                     "{\"decision\":\"first\",\"ranking\":[{\"option\":\"first\",\"score\":0.5},"
+                     "{\"option\":\"second\",\"score\":0.5}");
+    /* No option and no weight is lost at the ends of a double's range. */
+    fake_expect(agent, "decision_making",
+                "{\"criteria\":{\"c\":1},\"options\":{\"low\":{\"c\":-1e308},\"mid\":{\"c\":0},\"high\":{\"c\":1e308}}}",
+                "{\"decision\":\"high\",\"ranking\":[{\"option\":\"high\",\"score\":1.0},{\"option\":\"mid\",\"score\":0.5},"
+                "{\"option\":\"low\",\"score\":0.0}]}");
+    fake_expect_part(agent, "decision_making",
+                     "{\"criteria\":{\"c\":1e308,\"d\":1e308},"
+                     "\"options\":{\"worse\":{\"c\":1,\"d\":1},\"better\":{\"c\":2,\"d\":2}}}",
+                     "{\"decision\":\"better\",\"ranking\":[{\"option\":\"better\",\"score\":1.0}");
     fake_expect_failure(agent, "decision_making", "{\"criteria\":{\"c\":1},\"options\":{}}", 400, "1 to 256 options");
     fake_expect_failure(agent, "decision_making", "{\"criteria\":{\"c\":0},\"options\":{\"a\":{\"c\":1}}}", 400,
                         "other than 0");
@@ -211,7 +227,9 @@ Test(consensus, majority_and_partition)
 {
     open_kind("consensus", NULL);
     fake_expect(agent, "swarm_consensus", "{\"votes\":{\"a\":\"x\",\"b\":\"y\"}}",
-                "{\"decided\":false,\"winner\":\"x\",\"votes\":1,\"of\":2}");
+                "{\"decided\":false,\"winner\":null,\"tied\":[\"x\",\"y\"],\"votes\":1,\"of\":2}");
+    fake_expect(agent, "swarm_consensus", "{\"votes\":{\"a\":\"y\",\"b\":\"x\",\"c\":\"z\"},\"quorum\":0.1}",
+                "{\"decided\":false,\"winner\":null,\"tied\":[\"x\",\"y\",\"z\"],\"votes\":1,\"of\":3}");
     fake_expect(agent, "swarm_consensus", "{\"votes\":{\"a\":\"x\",\"b\":\"x\",\"c\":\"y\"},\"quorum\":0.67}",
                 "{\"decided\":false,\"winner\":\"x\",\"votes\":2,\"of\":3}");
     fake_expect_failure(agent, "swarm_consensus", "{\"votes\":{}}", 400, "1 to 10000 votes");
@@ -220,6 +238,43 @@ Test(consensus, majority_and_partition)
     fake_expect_failure(agent, "work_partitioning", "{\"items\":[],\"members\":[]}", 400, "\"members\" is empty");
     fake_expect_failure(agent, "work_partitioning", "{\"items\":[1],\"members\":[\"a\"]}", 400, "not a text");
     done();
+}
+
+/* A quorum is the decimal number that it is written as, not the double next to it: as many hundredths are not more than it. */
+Test(consensus, a_quorum_is_exact)
+{
+    static const struct {
+        int votes, of;
+        const char *quorum;
+        bool decided;
+    } cases[] = {{63, 90, "0.7", false},   {64, 90, "0.7", true},    {58, 100, "0.58", false}, {29, 50, "0.58", false},
+                 {30, 50, "0.58", true},   {1, 1, "0", true},        {1, 1, "1e-300", true},   {2, 3, "0.6666666666666666", true},
+                 {99, 100, "0.99", false}, {60, 100, "0.5999999999999999", true}};
+    open_kind("consensus", NULL);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char request[4000] = "{\"votes\":{";
+        for (int v = 0; v < cases[i].of; v++)
+            snprintf(request + strlen(request), 32, "%s\"m%d\":\"%s\"", v ? "," : "", v, v < cases[i].votes ? "yes" : "no");
+        snprintf(request + strlen(request), 64, "},\"quorum\":%s}", cases[i].quorum);
+        fake_expect_part(agent, "swarm_consensus", request, cases[i].decided ? "\"decided\":true" : "\"decided\":false");
+    }
+    done();
+}
+
+/* Of 1 to 1000 hundredths each share that divides evenly is not more than itself, and one vote more is. */
+Test(consensus, every_even_share_is_exact)
+{
+    for (json_int_t of = 1; of <= 300; of++)
+        for (int hundredths = 1; hundredths < 100; hundredths++) {
+            char text[8];
+            if (of * hundredths % 100 != 0) continue;
+            snprintf(text, sizeof text, "0.%02d", hundredths);
+            json_t *share = json_real(strtod(text, NULL));
+            json_int_t part = of * hundredths / 100;
+            cr_assert(!ap_json_more_than(part, of, share), "%lld of %lld, %s", part, of, text);
+            cr_assert(ap_json_more_than(part + 1, of, share), "%lld of %lld, %s", part + 1, of, text);
+            json_decref(share);
+        }
 }
 
 /* When a member leaves, only what it had is given to others. */
