@@ -253,14 +253,31 @@ bool ap_counter_at(size_t index, struct ap_counter *ret)
 
 /* ---- all of them */
 
+static bool counters_wanted(const char *names, const char *name)
+{
+    for (const char *at = names; at != NULL; at = strchr(at, ',') != NULL ? strchr(at, ',') + 1 : NULL) {
+        size_t n = strcspn(at, ",");
+
+        if (n > 0 && strncmp(at, name, n) == 0) return true;
+    }
+    return names == NULL;
+}
+
 int ap_counters_take(const struct ap_segment *seg, struct ap_counters **ret)
+{
+    return ap_counters_take_of(seg, NULL, ret);
+}
+
+int ap_counters_take_of(const struct ap_segment *seg, const char *names, struct ap_counters **ret)
 {
     struct ap_counters *c = calloc(1, sizeof *c);
     int rc = c != NULL ? 0 : APIARY_ENOBLOCK;
 
     if (rc == 0) {
         c->seg = seg;
-        rc = ap_counters_see(c);
+        if (names != NULL && (c->names = strdup(names)) == NULL) rc = APIARY_ENOBLOCK;
+        for (size_t i = 0; i < ROWS; i++) c->wanted[counters_rows[i].scope] |= counters_wanted(names, counters_rows[i].name);
+        if (rc == 0) rc = ap_counters_see(c);
     }
     if (rc == 0) *ret = c;
     else ap_counters_free(c);
@@ -271,7 +288,9 @@ void ap_counters_free(struct ap_counters *c)
 {
     if (c == NULL) return;
     for (uint32_t i = 0; i < AP_SCOPES; i++) free(c->seen[i].rows);
+    free(c->names);
     free(c->oldest);
+    ap_swarm_queues_free(&c->queues);
     free(c);
 }
 
@@ -296,6 +315,7 @@ int ap_counters_each(const struct ap_counters *c, ap_counter_visit_fn visit, voi
     for (size_t i = 0; rc == 0 && ap_counter_at(i, &told); i++) {
         const struct counters_row *row = &counters_rows[i];
 
+        if (!counters_wanted(c->names, row->name)) continue;
         rc = visit(user, &told, NULL);
         for (uint32_t k = 0; rc == 0 && k < c->seen[row->scope].count; k++) rc = counters_emit(c, row, &told, k, visit, user);
     }

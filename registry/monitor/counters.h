@@ -47,10 +47,12 @@ struct ap_counter_sample {
 struct ap_counters;
 /* Looks at everything. To be freed. 0, APIARY_ENOBLOCK. */
 AP_MUST_CHECK int ap_counters_take(const struct ap_segment *seg, struct ap_counters **ret);
+/* The same for rows of these names or beginnings of names, with commas between: only what they are made from is looked at. */
+AP_MUST_CHECK int ap_counters_take_of(const struct ap_segment *seg, const char *names, struct ap_counters **ret);
 void ap_counters_free(struct ap_counters *c); /* NULL is allowed */
 
-/* Visits each row with `sample` NULL, and then with each of its samples. A visitor that does not return 0 ends it: its value is
- * returned, else 0. */
+/* Visits each row that is asked for with `sample` NULL, then with each of its samples. A visitor that does not return 0 ends it:
+ * its value is returned, else 0. */
 typedef int (*ap_counter_visit_fn)(void *user, const struct ap_counter *row, const struct ap_counter_sample *sample);
 int ap_counters_each(const struct ap_counters *c, ap_counter_visit_fn visit, void *user);
 

@@ -115,6 +115,7 @@ static int see_segment(struct ap_counters *c)
 
     c->oldest = calloc(c->seg->geometry.queues, sizeof *c->oldest);
     if (s == NULL || c->oldest == NULL) return APIARY_ENOBLOCK;
+    if (ap_swarm_queues_take(c->seg, &c->queues) < 0) return APIARY_ENOBLOCK;
     c->seen[AP_SCOPE_segment].count = 1;
     see_tasks(c, s, c->seg->ops->now());
     see_members(c->seg, s);
@@ -215,7 +216,7 @@ static bool see_agent(const struct ap_counters *c, uint32_t queue, struct seen_a
     a->up = AP_QUEUE_STATE(life) == AP_QUEUE_OPEN && ap_lane_alive(c->seg, AP_QUEUE_LANE(life));
     see_counts(c->seg, queue, a);
     see_times(c->seg, queue, a);
-    a->queued = ap_queue_waiting(c->seg, queue);
+    a->queued = ap_swarm_queues_waiting(c->seg, &c->queues, queue);
     a->running = a->up ? ap_load_relaxed(&ap_queue_at(c->seg, queue)->running) : 0;
     a->oldest = seen_since(c->oldest[queue], c->seg->ops->now());
     ap_fence_acquire(); /* REG-A4 pairs REG-R4: what was read comes before this second look */
@@ -256,7 +257,7 @@ static int see_instances(struct ap_counters *c)
     for (uint32_t i = 0; i < c->seg->places[AP_SECTION_SWARMS].count && n < room; i++) {
         const struct ap_swarm *s = ap_swarm_at(c->seg, i);
 
-        if (!ap_swarm_status_of(c->seg, i, -1, &rows[n].status)) continue;
+        if (!ap_swarm_status_of(c->seg, &c->queues, i, -1, &rows[n].status)) continue;
         rows[n].labels = (struct seen_labels){{rows[n].status.service, rows[n].status.instance}};
         rows[n].live = rows[n].status.state != APIARY_DOWN;
         rows[n].weight = ap_swarm_weight(s);
@@ -294,11 +295,23 @@ static int see_supervised(struct ap_counters *c)
 
 /* ---- processes */
 
-static bool see_process(const struct ap_segment *seg, const struct ap_member *m, struct seen_process *p)
+struct last_process {
+    struct ap_identity of;
+    struct ap_resources resources;
+};
+
+/* The one before it is often of the same process, which is looked at once. */
+static bool see_process(const struct ap_segment *seg, const struct ap_member *m, struct seen_process *p, struct last_process *last)
 {
     const struct ap_identity of = {.pid = m->pid, .start_time = m->start_time, .pid_namespace = m->pid_namespace};
 
-    return ap_resources_read(&seg->self, &of, &p->resources);
+    if (last->of.pid != of.pid || last->of.start_time != of.start_time || last->of.pid_namespace != of.pid_namespace) {
+        last->of.pid = 0;
+        if (!ap_resources_read(&seg->self, &of, &last->resources)) return false;
+        last->of = of;
+    }
+    p->resources = last->resources;
+    return true;
 }
 
 /* The queens by their instances, and the coordinators. */
@@ -307,6 +320,7 @@ static int see_processes(struct ap_counters *c)
     uint32_t swarms = (uint32_t)c->seg->places[AP_SECTION_SWARMS].count, n = 0;
     uint32_t room = seen_swarms(c->seg) + (uint32_t)seen_whole(c)->members[APIARY_DAEMON];
     struct seen_process *rows = seen_room(c, AP_SCOPE_process, room, sizeof *rows);
+    struct last_process last = {.of.pid = 0};
     struct ap_member m;
 
     if (rows == NULL) return APIARY_ENOBLOCK;
@@ -315,7 +329,7 @@ static int see_processes(struct ap_counters *c)
         uint64_t life = ap_load_acquire(&s->life); /* REG-A1 pairs REG-R1 */
 
         if (AP_SWARM_STATE(life) != AP_SWARM_LIVE || !ap_lane_alive(c->seg, AP_SWARM_LANE(life)) ||
-            !ap_member_read(c->seg, ap_load_relaxed(&s->member), &m) || !see_process(c->seg, &m, &rows[n]))
+            !ap_member_read(c->seg, ap_load_relaxed(&s->member), &m) || !see_process(c->seg, &m, &rows[n], &last))
             continue;
         ap_service_name(c->seg, ap_load_relaxed(&s->service), rows[n].service);
         ap_text_copy(rows[n].instance, s->instance, sizeof rows[n].instance);
@@ -326,7 +340,7 @@ static int see_processes(struct ap_counters *c)
     }
     for (uint32_t i = 0; i < c->seg->geometry.members && n < room; i++) {
         if (!ap_member_read(c->seg, i, &m) || m.kind != APIARY_DAEMON || !ap_lane_alive(c->seg, AP_MEMBER_LANE(m.life)) ||
-            !see_process(c->seg, &m, &rows[n]))
+            !see_process(c->seg, &m, &rows[n], &last))
             continue;
         rows[n].service[0] = rows[n].instance[0] = '\0';
         rows[n].labels = (struct seen_labels){{"daemon", "", ""}};
@@ -507,6 +521,10 @@ int ap_counters_see(struct ap_counters *c)
     };
     int rc = 0;
 
-    for (uint32_t i = 0; i < AP_SCOPES && rc == 0; i++) rc = see[i](c);
+    /* The rows of the segment are made from the others', too. */
+    c->wanted[AP_SCOPE_agent] |= c->wanted[AP_SCOPE_segment];
+    c->wanted[AP_SCOPE_call] |= c->wanted[AP_SCOPE_segment];
+    for (uint32_t i = 0; i < AP_SCOPES && rc == 0; i++)
+        if (i == AP_SCOPE_segment || c->wanted[i]) rc = see[i](c);
     return rc;
 }

@@ -6,6 +6,7 @@
 
 #include "registry/monitor/counters.h"
 #include "registry/monitor/resources.h"
+#include "registry/monitor/swarm_queues.h"
 #include "registry/monitor/tally.h"
 #include "registry/routing/terms.h"
 #include "shm/pool.h"
@@ -109,6 +110,9 @@ struct seen_refusal {
 
 struct ap_counters {
     const struct ap_segment *seg;
+    char *names;            /* of the rows that are asked for, as ap_counters_take_of has them; NULL: of all */
+    bool wanted[AP_SCOPES]; /* some row of the scope is asked for */
+    struct ap_swarm_queues queues;
     uint64_t *oldest; /* of each queue: when the task was queued that waits longest; 0: none waits */
     struct seen_rows {
         void *rows;
@@ -120,6 +124,7 @@ struct ap_counters {
 AP_MUST_CHECK int ap_counters_see(struct ap_counters *c);
 
 /* apiary_swarm_status of one record (status.c). False: there is no such registration, or it changed meanwhile. */
-bool ap_swarm_status_of(const struct ap_segment *seg, uint32_t swarm, int service, apiary_swarm_status_t *ret);
+bool ap_swarm_status_of(const struct ap_segment *seg, const struct ap_swarm_queues *queues, uint32_t swarm, int service,
+                        apiary_swarm_status_t *ret);
 
 #endif

@@ -19,19 +19,18 @@ uint32_t ap_queue_waiting(const struct ap_segment *seg, uint32_t queue)
     return n;
 }
 
-static void add_queues(const struct ap_segment *seg, uint32_t swarm, bool live, apiary_swarm_status_t *ret)
+static void add_queues(const struct ap_segment *seg, const struct ap_swarm_queues *queues, uint32_t swarm, bool live,
+                       apiary_swarm_status_t *ret)
 {
-    for (uint32_t i = 0; i < seg->geometry.queues; i++) {
+    for (uint32_t i = 0; (i = ap_swarm_queues_next(seg, queues, swarm, i)) != UINT32_MAX; i++) {
         const struct ap_queue *q = ap_queue_at(seg, i);
         struct ap_queue_counts counts;
         uint32_t state = AP_QUEUE_STATE(ap_load_acquire(&q->life));
 
-        if ((state != AP_QUEUE_OPEN && state != AP_QUEUE_CLOSED) || ap_load_relaxed(&ap_agent_at(seg, i)->swarm) != swarm)
-            continue;
         /* An agent that a living instance has no longer, as under another configuration before, counts by what it did. */
         if (!live || state == AP_QUEUE_OPEN) ret->agents++;
         if (live) ret->ejected += ap_queue_ejected(q, seg->ops->now());
-        ret->queued += ap_queue_waiting(seg, i);
+        ret->queued += ap_swarm_queues_waiting(seg, queues, i);
         if (live && state == AP_QUEUE_OPEN) ret->running += ap_load_relaxed(&q->running);
         ap_queue_counts(q, &counts);
         ret->started += counts.started;
@@ -78,7 +77,8 @@ static void add_found(const struct ap_swarm *s, uint64_t now, apiary_swarm_statu
     else ap_format(ret->found, sizeof ret->found, "%s", text);
 }
 
-bool ap_swarm_status_of(const struct ap_segment *seg, uint32_t index, int service, apiary_swarm_status_t *ret)
+bool ap_swarm_status_of(const struct ap_segment *seg, const struct ap_swarm_queues *queues, uint32_t index, int service,
+                        apiary_swarm_status_t *ret)
 {
     const struct ap_swarm *s = ap_swarm_at(seg, index);
     uint64_t life = ap_load_acquire(&s->life); /* REG-A1 pairs REG-R1 */
@@ -97,7 +97,7 @@ bool ap_swarm_status_of(const struct ap_segment *seg, uint32_t index, int servic
     ret->mode = (enum apiary_mode)AP_MODE_OF(ap_load_relaxed(&s->mode));
     if (live && ap_load_relaxed(&s->leaving) != 0) ret->mode = APIARY_DRAIN;
     ret->port = ap_load_relaxed(&s->port);
-    add_queues(seg, index, live, ret);
+    add_queues(seg, queues, index, live, ret);
     ret->delegations = ap_tickets_busy(seg, of);
     ret->max_delegations = ap_load_relaxed(&s->max_delegations);
     if (ret->max_delegations == 0) ret->max_delegations = seg->geometry.max_concurrent_delegations;
@@ -112,6 +112,7 @@ bool ap_swarm_status_of(const struct ap_segment *seg, uint32_t index, int servic
 
 int apiary_swarm_status(apiary_t *a, const char *service, apiary_swarm_status_t *ret, size_t capacity)
 {
+    struct ap_swarm_queues queues;
     apiary_swarm_status_t row;
     size_t size = 0;
     int index = -1, count = 0;
@@ -124,10 +125,12 @@ int apiary_swarm_status(apiary_t *a, const char *service, apiary_swarm_status_t 
         index = ap_service_find(a->seg, service);
         if (index < 0) return 0;
     }
+    (void)ap_swarm_queues_take(a->seg, &queues); /* without memory it takes longer */
     for (uint32_t i = 0; i < a->seg->sections[AP_SECTION_SWARMS].count; i++) {
-        if (!ap_swarm_status_of(a->seg, i, index, &row)) continue;
+        if (!ap_swarm_status_of(a->seg, &queues, i, index, &row)) continue;
         if ((size_t)count < capacity) ap_sized_out((char *)ret + (size_t)count * size, size, &row, sizeof row);
         count++;
     }
+    ap_swarm_queues_free(&queues);
     return count;
 }

@@ -119,6 +119,8 @@ refused 'needs a value of 1 to 127 bytes' '/v1/status?service'
 refused 'needs a value of 1 to 127 bytes' "/v1/status?service=$(printf 'a%.0s' {1..128})"
 refused 'needs a value of 1 to 127 bytes' '/v1/status?service=a%00b'
 expect 0 '"swarms":\[\]' body_of '/v1/status?service=nobody'
+expect 0 '"metrics":\[\]' body_of '/v1/metrics?name=nothing'
+expect 0 '^."schema":1,"segment":"[^"]*","metrics":\[."name":"apiary_queues_limit",.*"samples":\[."labels":..,"value":[0-9]+.\].\].$' body_of '/v1/metrics?name=apiary_queues_l'
 (trap '' PIPE; while [ -p "$folder/gate" ]; do echo go >"$folder/gate"; done) 2>/dev/null &
 kill -TERM "$up"
 wait "$up"

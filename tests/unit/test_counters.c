@@ -343,3 +343,41 @@ Test(counters, this_process_has_resources)
     other.pid_namespace++;
     cr_assert_not(ap_resources_read(&self, &other, &res), "of another namespace");
 }
+
+static int rows_of(void *user, const struct ap_counter *row, const struct ap_counter_sample *sample)
+{
+    unsigned *n = user;
+
+    if (sample != NULL) return 0;
+    cr_expect(strncmp(row->name, "apiary_agent_tasks_q", 20) == 0 || strcmp(row->name, "apiary_queues") == 0 ||
+              strcmp(row->name, "apiary_queues_limit") == 0, "%s", row->name);
+    ++*n;
+    return 0;
+}
+
+/* The rows that are asked for have the same numbers as among all of them; a row of the segment is made from the agents'. */
+Test(counters, those_that_are_asked_for)
+{
+    struct ap_swarm_registration r;
+    struct ap_agent_registration agent;
+    struct sum queues = {"apiary_queues", NULL, UINT64_MAX}, queued = {"apiary_agent_tasks_queued", "server", UINT64_MAX};
+    struct ap_counters *c = NULL;
+    apiary_task_t task;
+    unsigned n = 0;
+
+    enrol(&r, &agent, "0");
+    cr_assert_eq(apiary_delegate(client, "echo", "x", 1, NULL, &task), 0);
+    cr_assert_eq(ap_counters_take_of(client->seg, "apiary_queues,,apiary_agent_tasks_q", &c), 0);
+    cr_assert_eq(ap_counters_each(c, rows_of, &n), 0);
+    cr_expect_eq(n, 3);
+    cr_assert_eq(ap_counters_each(c, sum_add, &queues), 0);
+    cr_assert_eq(ap_counters_each(c, sum_add, &queued), 0);
+    ap_counters_free(c);
+    cr_expect_eq(queues.value, 1);
+    cr_expect_eq(queued.value, 1);
+    n = 0;
+    cr_assert_eq(ap_counters_take_of(client->seg, "nothing", &c), 0);
+    cr_assert_eq(ap_counters_each(c, rows_of, &n), 0);
+    cr_expect_eq(n, 0);
+    ap_counters_free(c);
+}

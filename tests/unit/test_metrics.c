@@ -1,5 +1,6 @@
 /* tests/unit/test_metrics.c - the texts and the JSON of what is counted: escapes, seconds, histograms, the end of OpenMetrics. */
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -110,4 +111,35 @@ Test(metrics, names_are_as_prometheus_wants_them)
             cr_expect(m != n - (ends ? total : 0) || strncmp(row.name, other.name, m) != 0, "%s, %s", row.name, other.name);
         }
     }
+}
+
+Test(metrics, json_is_a_list_of_families)
+{
+    const uint64_t edges[] = {1024, 2048}, numbers[] = {1, 0, 2};
+    const struct ap_counter_histogram h = {edges, numbers, 2, 1500000000};
+    const struct ap_counter_sample s = {.labels = {"a\\b\"c\nd", "\x80 e"}, .value = 7}, t = {.histogram = &h};
+    const struct ap_counter times = {"t_seconds", "Time", AP_TYPE_histogram, AP_UNIT_seconds, {NULL}};
+    struct metrics_text m = {.form = METRICS_JSON};
+
+    cr_assert_eq(metrics_add(&m, &counter, NULL), 0);
+    cr_assert_eq(metrics_add(&m, &counter, &s), 0);
+    cr_assert_eq(metrics_add(&m, &counter, &s), 0);
+    cr_assert_eq(metrics_add(&m, &times, NULL), 0);
+    cr_assert_eq(metrics_add(&m, &times, &t), 0);
+    cr_assert_eq(metrics_end(&m), 0);
+    m.bytes = realloc(m.bytes, m.size + 1);
+    m.bytes[m.size] = '\0';
+    cr_expect_str_eq(m.bytes,
+                     "[{\"name\":\"a_total\",\"type\":\"counter\",\"unit\":\"\","
+                     "\"help\":\"What \\\\ is \\\"said\\\"\",\"samples\":["
+                     "{\"labels\":{\"x\":\"a\\\\b\\\"c\\\\nd\",\"y\":\"\\\\x80 e\"},\"value\":7},"
+                     "{\"labels\":{\"x\":\"a\\\\b\\\"c\\\\nd\",\"y\":\"\\\\x80 e\"},\"value\":7}]},"
+                     "{\"name\":\"t_seconds\",\"type\":\"histogram\",\"unit\":\"seconds\",\"help\":\"Time\",\"samples\":["
+                     "{\"labels\":{},\"value\":{\"buckets\":[{\"le\":0.000001024,\"count\":1},{\"le\":0.000002048,\"count\":1},"
+                     "{\"le\":null,\"count\":3}],\"count\":3,\"sum\":1.5}}]}]");
+    free(m.bytes);
+    m = (struct metrics_text){.form = METRICS_JSON};
+    cr_assert_eq(metrics_end(&m), 0);
+    cr_expect_eq(strncmp(m.bytes, "[]", m.size), 0);
+    free(m.bytes);
 }

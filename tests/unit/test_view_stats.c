@@ -12,10 +12,10 @@ static struct ap_tally row(uint32_t number, const char *caller, uint64_t ended)
     return t;
 }
 
-/* Two lanes that enter one name at the same moment may have two rows of it. */
+/* Two lanes that enter one name at the same moment may have two rows of it. Both lists are as stats_take orders them. */
 Test(view_stats, rows_of_one_name_are_told_apart)
 {
-    struct ap_tally then[] = {row(5, "shop", 3), row(7, "bank", 8), row(9, "shop", 100)};
+    struct ap_tally then[] = {row(7, "bank", 8), row(5, "shop", 3), row(9, "shop", 100)};
     struct ap_tally now[] = {row(4, "mall", 2), row(5, "shop", 10), row(9, "shop", 101), row(11, "shop", 6)};
     struct stats before = {.tallies = then, .tally_count = 3, .now = 5}, s = {.tallies = now, .tally_count = 4, .now = 8};
     static const uint64_t want[] = {2, 7, 1, 6};

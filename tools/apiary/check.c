@@ -9,7 +9,7 @@
 
 #include "core/name.h"
 #include "registry/routing/rule_sets.h"
-#include "tools/view/supervised.h"
+#include "tools/view/index.h"
 
 #define LOOK_EVERY 20 /* ms */
 #define OVERDUE UINT64_C(2000000000) /* past its deadline; whoever looks after the host ends a task within 50 ms */
@@ -20,22 +20,28 @@ enum judgement { CHECK_OK, CHECK_WARNING, CHECK_CRITICAL, CHECK_UNKNOWN }; /* ex
 
 struct report {
     enum judgement worst;
-    char *text; /* complaints with commas between; NULL: none */
+    FILE *out; /* complaints with commas between, into `text` */
+    char *text;
+    size_t size;
+    bool some;
 };
+
+static void complaints_begin(struct report *r)
+{
+    *r = (struct report){.worst = CHECK_OK};
+    r->out = tool_or_end(open_memstream(&r->text, &r->size));
+}
 
 static void complain(struct report *r, enum judgement j, const char *format, ...) __attribute__((format(printf, 3, 4)));
 static void complain(struct report *r, enum judgement j, const char *format, ...)
 {
-    char *more = NULL, *before = r->text;
     va_list list;
-    va_start(list, format);
-    int n = vasprintf(&more, format, list);
-    va_end(list);
     if (j > r->worst) r->worst = j;
-    if (n < 0) return;
-    r->text = tool_format("%s%s%s", before != NULL ? before : "", before != NULL ? ", " : "", more);
-    free(before);
-    free(more);
+    if (r->some) fputs(", ", r->out);
+    r->some = true;
+    va_start(list, format);
+    vfprintf(r->out, format, list);
+    va_end(list);
 }
 
 static int verdict(enum judgement j, const char *text, const char *figures)
@@ -56,9 +62,10 @@ struct asked {
 
 static bool check_service_passes(const apiary_swarm_status_t *rows, int n, const char *service)
 {
-    for (int i = 0; i < n; i++) {
-        if (strcmp(rows[i].service, service) == 0 && rows[i].state == APIARY_PASSING) return true;
-    }
+    int count;
+    const apiary_swarm_status_t *of = view_rows_of(rows, n, service, &count);
+    for (int i = 0; i < count; i++)
+        if (of[i].state == APIARY_PASSING) return true;
     return false;
 }
 
@@ -70,17 +77,18 @@ static char *without_bars(char *text)
     return text;
 }
 
-/* " (killed by signal 9 ...)": the supervisor's reason for an instance that does not pass. To be freed. */
-static char *why_not(const struct ap_segment *seg, const apiary_swarm_status_t *s)
+/* " (killed by signal 9 ...)": the supervisor's reason for an instance that does not pass, where one is `known`.
+ * To be freed. */
+static char *why_not(const apiary_swarm_status_t *s, struct ap_supervised_view *v, bool known)
 {
-    struct ap_supervised_view v;
-    char *why = supervision_seen(seg, s, &v) ? supervision_text(&v) : NULL;
+    if (known) supervision_as_seen(s, v);
+    char *why = known ? supervision_text(v) : NULL;
     char *ret = without_bars(why != NULL ? tool_format(" (%s)", why) : tool_strdup(""));
     free(why);
     return ret;
 }
 
-static void judge_instance(struct report *r, const struct ap_segment *seg, const apiary_swarm_status_t *s, bool other_passes)
+static void judge_instance(struct report *r, const struct view_index *x, const apiary_swarm_status_t *s, bool other_passes)
 {
     enum judgement j = other_passes || s->state == APIARY_WARNING || s->state == APIARY_STARTING || s->state == APIARY_PASSING
                            ? CHECK_WARNING
@@ -94,7 +102,8 @@ static void judge_instance(struct report *r, const struct ap_segment *seg, const
     if (s->stuck > 0)
         snprintf(stuck, sizeof stuck, " (a worker has not gone on for %s)", tool_format_duration(s->stuck, age));
     char *found = s->found[0] != '\0' ? without_bars(tool_format(" (its health check fails: %s)", s->found)) : tool_strdup("");
-    char *why = s->state == APIARY_PASSING ? tool_strdup("") : why_not(seg, s);
+    struct ap_supervised_view v;
+    char *why = s->state == APIARY_PASSING ? tool_strdup("") : why_not(s, &v, view_supervision_of(x, s->service, s->instance, &v));
     const char *mode = s->mode != APIARY_READY ? tool_mode_name((int)s->mode) : "";
     complain(r, j, "%s/%s %s%s%s%s%s%s%s%s", service, s->instance, tool_state_name((int)s->state), *mode != '\0' ? " in " : "",
              mode, beat, stuck, ejected, found, why);
@@ -103,21 +112,12 @@ static void judge_instance(struct report *r, const struct ap_segment *seg, const
     free(service);
 }
 
-static uint32_t instances_of(const apiary_swarm_status_t *rows, int n, const char *service)
-{
-    uint32_t ret = 0;
-    for (int i = 0; i < n; i++)
-        ret += strcmp(rows[i].service, service) == 0;
-    return ret;
-}
-
-static bool registered(const apiary_swarm_status_t *rows, int n, const char *service, uint32_t instance)
+static bool registered(const apiary_swarm_status_t *rows, int n, uint32_t instance)
 {
     char name[16];
     snprintf(name, sizeof name, "%u", instance);
-    for (int i = 0; i < n; i++) {
-        if (strcmp(rows[i].service, service) == 0 && strcmp(rows[i].instance, name) == 0) return true;
-    }
+    for (int i = 0; i < n; i++)
+        if (strcmp(rows[i].instance, name) == 0) return true;
     return false;
 }
 
@@ -130,9 +130,11 @@ static void judge_absent(struct report *r, const struct asked *of, const apiary_
     for (size_t i = 0; i < of->d->swarm_count; i++) {
         const struct ap_deployment_swarm *s = &of->d->swarms[i];
         if (of->service != NULL && strcmp(s->service, of->service) != 0) continue;
-        uint32_t known = instances_of(rows, n, s->service);
+        int count;
+        const apiary_swarm_status_t *own = view_rows_of(rows, n, s->service, &count);
+        uint32_t known = (uint32_t)count;
         for (uint32_t k = 0; known < s->instances; k++) {
-            if (registered(rows, n, s->service, k)) continue;
+            if (registered(own, count, k)) continue;
             known++;
             complain(r, check_service_passes(rows, n, s->service) ? CHECK_WARNING : CHECK_CRITICAL, "%s/%u is not registered%s%s",
                      s->service, k, told ? "" : " in ", told ? "" : of->segment);
@@ -339,10 +341,12 @@ static const struct tool_usage check_usage = {
 
 static int check_judge(const apiary_t *a, const struct asked *of, const apiary_swarm_status_t *rows, int n)
 {
-    struct report r = {.worst = CHECK_OK};
+    struct view_index *x = view_index_take(a->seg);
+    struct report r;
     uint64_t queued = 0, running = 0, failed = 0;
     int passing = 0;
     struct usage_view usage;
+    complaints_begin(&r);
     for (int i = 0; i < n; i++) {
         queued += rows[i].queued;
         running += rows[i].running;
@@ -350,7 +354,7 @@ static int check_judge(const apiary_t *a, const struct asked *of, const apiary_s
         bool passes = rows[i].state == APIARY_PASSING;
         passing += passes;
         if (!passes || rows[i].mode != APIARY_READY)
-            judge_instance(&r, a->seg, &rows[i], check_service_passes(rows, n, rows[i].service));
+            judge_instance(&r, x, &rows[i], check_service_passes(rows, n, rows[i].service));
     }
     if (of->d != NULL) judge_absent(&r, of, rows, n);
     view_usage(a->seg, &usage);
@@ -367,10 +371,12 @@ static int check_judge(const apiary_t *a, const struct asked *of, const apiary_s
     char *figures = tool_format("instances=%d passing=%d queued=%" PRIu64 " running=%" PRIu64 " failed=%" PRIu64
                                 "c tasks=%u;;;0;%u",
                                 n, passing, queued, running, failed, usage.tasks_used, usage.tasks);
-    if (r.text == NULL) r.text = tool_format("%d instance%s passing", passing, passing == 1 ? "" : "s");
+    if (!r.some) fprintf(r.out, "%d instance%s passing", passing, passing == 1 ? "" : "s");
+    if (fclose(r.out) != 0) tool_or_end(NULL);
     int rc = verdict(r.worst, r.text, figures);
     free(figures);
     free(r.text);
+    view_index_free(x);
     return rc;
 }
 
@@ -480,17 +486,19 @@ static char *missing_instance(const struct ap_segment *seg, const apiary_swarm_s
     for (size_t i = 0; i < d->swarm_count; i++) {
         const char *service = d->swarms[i].service;
         const apiary_swarm_status_t *other = NULL;
+        struct ap_supervised_view v;
         uint32_t serve = 0, k = 0;
-        for (int r = 0; r < n; r++) {
-            if (strcmp(rows[r].service, service) != 0) continue;
-            serve += ready(&rows[r]);
-            if (other == NULL && !ready(&rows[r])) other = &rows[r];
+        int count;
+        const apiary_swarm_status_t *own = view_rows_of(rows, n, service, &count);
+        for (int r = 0; r < count; r++) {
+            serve += ready(&own[r]);
+            if (other == NULL && !ready(&own[r])) other = &own[r];
         }
         if (serve >= d->swarms[i].instances) continue;
-        while (registered(rows, n, service, k))
+        while (registered(own, count, k))
             k++;
         if (other == NULL) return tool_format("%s/%u is not registered", service, k);
-        char *why = why_not(seg, other);
+        char *why = why_not(other, &v, supervision_of(seg, service, other->instance, &v));
         char *ret = tool_format("%s/%s is %s in mode %s%s", service, other->instance, tool_state_name((int)other->state),
                                 tool_mode_name((int)other->mode), why);
         free(why);

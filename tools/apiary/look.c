@@ -8,7 +8,7 @@
 #include "core/apiary/kinds.h"
 #include "core/name.h"
 #include "core/uring.h"
-#include "tools/view/supervised.h"
+#include "tools/view/index.h"
 
 static const struct tool_option no_options[] = {{.name = NULL}};
 
@@ -28,7 +28,7 @@ static char state_mark(const apiary_swarm_status_t *s)
     return s->state == APIARY_PASSING ? '+' : s->state == APIARY_DOWN || s->state == APIARY_CRITICAL ? '!' : '~';
 }
 
-static void look_status_row(struct tool_table *table, const struct ap_segment *seg, const apiary_swarm_status_t *s)
+static void look_status_row(struct tool_table *table, const struct view_index *x, const apiary_swarm_status_t *s)
 {
     struct ap_supervised_view v;
     char restarts[16] = "-", pid[24], port[8], agents[16], queued[16], running[16], out[32], done[24], failed[24], up[32];
@@ -41,7 +41,7 @@ static void look_status_row(struct tool_table *table, const struct ap_segment *s
     snprintf(done, sizeof done, "%" PRIu64, s->done);
     snprintf(failed, sizeof failed, "%" PRIu64, s->failed);
     bool down = s->state == APIARY_DOWN;
-    if (supervision_of(seg, s->service, s->instance, &v)) snprintf(restarts, sizeof restarts, "%u", supervision_restarts(&v));
+    if (view_supervision_of(x, s->service, s->instance, &v)) snprintf(restarts, sizeof restarts, "%u", supervision_restarts(&v));
     tool_table_add(table, (const char *const[]){s->service, s->instance, tool_state_name((int)s->state),
                                                 tool_mode_name((int)s->mode), down || s->pid == 0 ? "-" : pid,
                                                 s->port != 0 ? port : "-", agents, queued, running, out, done, failed,
@@ -58,11 +58,11 @@ static void print_park(enum ap_park park, const char *why, int sleep, int alive)
 }
 
 /* Why an instance is down: by accident, or because it was told to leave. */
-static void print_end(const struct ap_segment *seg, const apiary_swarm_status_t *s)
+static void print_end(const struct view_index *x, const apiary_swarm_status_t *s)
 {
     char text[32];
     uint64_t ago;
-    enum swarm_end end = view_swarm_end(seg, s->service, s->instance, &ago);
+    enum swarm_end end = view_swarm_end(x, s->service, s->instance, &ago);
     if (end == SWARM_END_UNKNOWN) return;
     printf("%s/%s: %s%s%s%s\n", s->service, s->instance,
            end == SWARM_END_DIED ? "its queen died" : "it was told to stop, and left", ago > 0 ? " " : "",
@@ -83,10 +83,10 @@ static void print_found(const apiary_swarm_status_t *s)
 }
 
 /* Prints the supervisor's reason. False: no supervisor lives, or there is no reason. */
-static bool print_why(const struct ap_segment *seg, const apiary_swarm_status_t *s)
+static bool print_why(const struct view_index *x, const apiary_swarm_status_t *s)
 {
     struct ap_supervised_view v;
-    char *why = supervision_seen(seg, s, &v) ? supervision_text(&v) : NULL;
+    char *why = view_supervision_seen(x, s, &v) ? supervision_text(&v) : NULL;
     bool told = why != NULL && v.supervised;
     if (why != NULL) printf("%s/%s: %s\n", s->service, s->instance, why);
     free(why);
@@ -95,6 +95,7 @@ static bool print_why(const struct ap_segment *seg, const apiary_swarm_status_t 
 
 static int print_status(const struct tool *t, apiary_t *a, const apiary_swarm_status_t *rows, int n)
 {
+    struct view_index *x = view_index_take(a->seg);
     int64_t daemon = view_daemon(a->seg);
     uint32_t members = view_members(a->seg, 0, UINT32_MAX);
     struct usage_view usage;
@@ -111,13 +112,13 @@ static int print_status(const struct tool *t, apiary_t *a, const apiary_swarm_st
                                              ">queued", ">running", "?>delegating", ">done", ">failed", "?>up", "?>restarts",
                                              NULL});
     for (int i = 0; i < n; i++)
-        look_status_row(table, a->seg, &rows[i]);
+        look_status_row(table, x, &rows[i]);
     tool_table_print(table, stdout);
     int alive = 0, sleep[AP_PARK_POLL + 1] = {0};
     for (int i = 0; i < n; i++) {
         struct swarm_view record;
         char age[32];
-        if (view_is_first(rows, i)) scaled_print(a->seg, rows[i].service);
+        if (view_is_first(rows, i)) scaled_print(x, &rows[i]);
         if (rows[i].ejected > 0)
             printf("%s/%s: %u of %u agents passed over, because the tasks fail; see apiary route explain\n", rows[i].service,
                    rows[i].instance, rows[i].ejected, rows[i].agents);
@@ -125,8 +126,8 @@ static int print_status(const struct tool *t, apiary_t *a, const apiary_swarm_st
         if (rows[i].state != APIARY_DOWN && rows[i].beat_age >= BEAT_LATE)
             printf("%s/%s: no beat for %s: its process is stopped, or starved\n", rows[i].service, rows[i].instance,
                    tool_format_duration(rows[i].beat_age, age));
-        if (!print_why(a->seg, &rows[i]) && rows[i].state == APIARY_DOWN) print_end(a->seg, &rows[i]);
-        if (!view_record_of(a->seg, &rows[i], &record)) continue;
+        if (!print_why(x, &rows[i]) && rows[i].state == APIARY_DOWN) print_end(x, &rows[i]);
+        if (!view_record_of(x, rows[i].service, rows[i].instance, &record)) continue;
         alive += record.alive;
         sleep[record.park <= AP_PARK_POLL ? record.park : AP_PARK_ANY] += record.alive;
         const char *reason = view_reason(&record);
@@ -138,6 +139,7 @@ static int print_status(const struct tool *t, apiary_t *a, const apiary_swarm_st
     print_park(AP_PARK_PARKER, "io_uring does not wait for a futex here (Linux 6.7 does), or APIARY_PARK is set",
                sleep[AP_PARK_PARKER], alive);
     print_park(AP_PARK_POLL, "io_uring is forbidden or missing here, or APIARY_PARK is set", sleep[AP_PARK_POLL], alive);
+    view_index_free(x);
     return TOOL_OK;
 }
 

@@ -3,12 +3,13 @@
 
 #include <stdlib.h>
 
+#include "tools/common/common.h"
 #include "tools/common/metrics.h"
 
 static int metrics_print(const struct tool *t, const struct ap_segment *seg, enum metrics_form form)
 {
     struct metrics_text text = {.form = form};
-    int rc = metrics_take(seg, &text);
+    int rc = metrics_take(seg, NULL, &text);
 
     if (rc == 0) fwrite(text.bytes, 1, text.size, stdout);
     free(text.bytes);
@@ -17,11 +18,12 @@ static int metrics_print(const struct tool *t, const struct ap_segment *seg, enu
 
 static int metrics_print_json(const struct tool *t, const struct ap_segment *seg)
 {
-    json_t *o = metrics_json(seg);
+    struct metrics_text text = {.form = METRICS_JSON};
+    json_t *list = metrics_take(seg, NULL, &text) == 0 ? json_loadb(text.bytes, text.size, 0, NULL) : NULL;
 
-    if (o == NULL) return tool_error(t, APIARY_ENOBLOCK, NULL, "metrics");
-    json_object_set_new(o, "segment", json_string(tool_segment(t, NULL)));
-    return tool_json_print(o);
+    free(text.bytes);
+    if (list == NULL) return tool_error(t, APIARY_ENOBLOCK, NULL, "metrics");
+    return tool_json_print(json_pack("{s:o, s:s}", "metrics", list, "segment", tool_segment(t, NULL)));
 }
 
 int cmd_metrics(struct tool *t, int argc, char **argv)

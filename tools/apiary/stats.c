@@ -86,10 +86,11 @@ static char *code_text(const struct ap_tally_name *name)
 /* "12 EAGENT 404, 3 ETIMEDOUT"; to be freed. */
 static char *codes_text(const struct stats *s, uint32_t queue, uint32_t capability)
 {
+    size_t n;
+    const struct ap_tally *all = stats_tallies_of(s, AP_TALLY_FAILED, queue, capability, &n);
     char *ret = tool_strdup("");
-    for (size_t i = 0; i < s->tally_count; i++) {
-        const struct ap_tally *t = &s->tallies[i];
-        if (t->name.kind != AP_TALLY_FAILED || t->name.queue != queue || t->name.capability != capability) continue;
+    for (size_t i = 0; i < n; i++) {
+        const struct ap_tally *t = &all[i];
         if (t->counts[AP_TALLY_ENDED] == 0) continue;
         char *code = code_text(&t->name);
         char *longer = tool_format("%s%s%" PRIu64 " %s", ret, *ret != '\0' ? ", " : "", t->counts[AP_TALLY_ENDED], code);

@@ -21,15 +21,85 @@ static bool answer_text(struct http_answer *ret, const char *type, char *text)
     return text != NULL;
 }
 
+/* A text that grows. */
+struct answer_room {
+    char *bytes;
+    size_t size, room;
+    bool short_of_memory;
+};
+
+static int answer_more(const char *bytes, size_t size, void *user)
+{
+    struct answer_room *r = user;
+
+    if (r->room - r->size < size) {
+        size_t room = 2 * r->room + size + 4096;
+        char *more = r->short_of_memory ? NULL : realloc(r->bytes, room);
+
+        r->short_of_memory = more == NULL;
+        if (more == NULL) return -1;
+        r->bytes = more;
+        r->room = room;
+    }
+    memcpy(r->bytes + r->size, bytes, size);
+    r->size += size;
+    return 0;
+}
+
+static bool answer_whole(struct http_answer *ret, const struct answer_room *text)
+{
+    ret->type = TYPE_JSON;
+    ret->body = text->bytes;
+    ret->size = text->size;
+    return !text->short_of_memory;
+}
+
 /* Takes the reference, and puts the number of the schema before it, as the commands do. */
-static bool answer_json(struct http_answer *ret, json_t *o)
+static bool answer_object(struct answer_room *text, json_t *o)
 {
     json_t *whole = json_pack("{s:i}", "schema", TOOL_JSON_SCHEMA);
-    char *text = o != NULL && json_object_update(whole, o) == 0 ? json_dumps(whole, JSON_COMPACT) : NULL;
 
+    if (o == NULL || json_object_update(whole, o) < 0 || json_dump_callback(whole, answer_more, text, JSON_COMPACT) < 0)
+        text->short_of_memory = true;
     json_decref(whole);
     json_decref(o);
-    return answer_text(ret, TYPE_JSON, text);
+    return !text->short_of_memory;
+}
+
+static bool answer_json(struct http_answer *ret, json_t *o)
+{
+    struct answer_room text = {.bytes = NULL};
+
+    (void)answer_object(&text, o);
+    return answer_whole(ret, &text);
+}
+
+/* ---- a long list: each row is written and forgotten, which takes half of the time of a tree of all of them */
+
+/* Behind what `o` has, whose reference it takes: the list that answer_row then fills, and answer_list_end ends. */
+static void answer_list(struct answer_room *text, json_t *o, const char *list)
+{
+    if (!answer_object(text, o)) return;
+    text->size--; /* the object goes on */
+    (void)answer_more(",\"", 2, text);
+    (void)answer_more(list, strlen(list), text);
+    (void)answer_more("\":[", 3, text);
+}
+
+/* A view_row_fn. */
+static void answer_row(void *user, json_t *row)
+{
+    struct answer_room *text = user;
+
+    if (text->size > 0 && text->bytes[text->size - 1] != '[') (void)answer_more(",", 1, text);
+    if (row == NULL || json_dump_callback(row, answer_more, text, JSON_COMPACT) < 0) text->short_of_memory = true;
+    json_decref(row);
+}
+
+static bool answer_list_end(struct http_answer *ret, struct answer_room *text)
+{
+    (void)answer_more("]}", 2, text);
+    return answer_whole(ret, text);
 }
 
 static bool answer_refusal(const struct request_verdict *v, struct http_answer *ret)
@@ -41,7 +111,7 @@ static bool answer_refusal(const struct request_verdict *v, struct http_answer *
 static bool answer_metrics(const struct http_asked *asked, struct http_answer *ret)
 {
     struct metrics_text text = {.form = asked->openmetrics ? METRICS_OPENMETRICS : METRICS_PROMETHEUS};
-    int rc = metrics_take(asked->a->seg, &text);
+    int rc = metrics_take(asked->a->seg, NULL, &text);
 
     ret->type = asked->openmetrics ? METRICS_OPENMETRICS_TYPE : METRICS_PROMETHEUS_TYPE;
     ret->body = text.bytes;
@@ -70,10 +140,13 @@ static bool answer_status(const struct http_asked *asked, struct http_answer *re
     const char *service = asked->verdict.service;
     apiary_swarm_status_t *rows = NULL;
     int n = view_instances(asked->a, *service != '\0' ? service : NULL, &rows);
-    json_t *o = view_status_json(asked->a, asked->segment, rows, n > 0 ? n : 0);
+    struct answer_room text = {.bytes = NULL};
 
+    if (n < 0) n = 0;
+    answer_list(&text, view_status_head(asked->a, asked->segment, rows, n), "swarms");
+    view_status_rows(asked->a, rows, n, answer_row, &text);
     free(rows);
-    return answer_json(ret, o);
+    return answer_list_end(ret, &text);
 }
 
 static bool answer_services(struct http_asked *asked, struct http_answer *ret)
@@ -133,21 +206,29 @@ static bool answer_events(const struct http_asked *asked, struct http_answer *re
 
 static bool answer_stats(const struct http_asked *asked, struct http_answer *ret)
 {
+    const struct ap_segment *seg = asked->a->seg;
+    bool pairs = asked->verdict.route == REQUEST_PAIRS;
+    struct answer_room text = {.bytes = NULL};
     struct stats stats;
-    json_t *o;
 
-    stats_take(asked->a->seg, NULL, &stats);
-    o = stats_json(asked->a->seg, asked->segment, &stats, asked->verdict.route == REQUEST_PAIRS);
+    stats_take(seg, NULL, &stats);
+    answer_list(&text, stats_head(seg, asked->segment, &stats, pairs), pairs ? "pairs" : "agents");
+    stats_rows(seg, &stats, pairs, answer_row, &text);
     stats_free(&stats);
-    return answer_json(ret, o);
+    return answer_list_end(ret, &text);
 }
 
 static bool answer_counters(const struct http_asked *asked, struct http_answer *ret)
 {
-    json_t *o = metrics_json(asked->a->seg);
+    const char *names = asked->verdict.name;
+    struct metrics_text rows = {.form = METRICS_JSON};
+    struct answer_room text = {.bytes = NULL};
+    int rc = metrics_take(asked->a->seg, *names != '\0' ? names : NULL, &rows);
 
-    if (o != NULL) json_object_set_new(o, "segment", json_string(asked->segment));
-    return answer_json(ret, o);
+    answer_list(&text, json_pack("{s:s}", "segment", asked->segment), "metrics");
+    if (rc < 0 || answer_more(rows.bytes + 1, rows.size - 2, &text) < 0) text.short_of_memory = true; /* without brackets */
+    free(rows.bytes);
+    return answer_list_end(ret, &text);
 }
 
 /* A file of the page, or that the browser's is still the same. */

@@ -6,31 +6,44 @@
 
 #include "registry/monitor/monitor.h"
 #include "registry/monitor/supervised.h"
+#include "tools/view/view.h"
+
+/* All instances by the names of their services; to be freed. */
+struct ready_rows {
+    apiary_swarm_status_t *list;
+    int count;
+};
+
+static struct ready_rows ready_look(apiary_t *a)
+{
+    struct ready_rows r = {.list = NULL};
+
+    r.count = view_status(a, NULL, &r.list);
+    return r;
+}
 
 /* The best state of a service's instances; 0: it has none. */
-static int service_state(apiary_t *a, const char *service)
+static int service_state(const struct ready_rows *rows, const char *service)
 {
-    apiary_swarm_status_t *rows;
-    int n = apiary_swarm_status(a, service, NULL, 0), room = n, ret = 0;
+    int count, ret = 0;
+    const apiary_swarm_status_t *own = view_rows_of(rows->list, rows->count, service, &count);
 
-    if (n <= 0) return 0;
-    rows = tool_alloc((size_t)room * sizeof *rows);
-    rows[0].struct_size = sizeof *rows;
-    n = apiary_swarm_status(a, service, rows, (size_t)room);
-    for (int i = 0; i < n && i < room; i++) {
-        int state = (int)rows[i].state;
+    for (int i = 0; i < count; i++) {
+        int state = (int)own[i].state;
 
         if (state == APIARY_PASSING || ret == 0 || (ret != APIARY_PASSING && state < ret)) ret = state;
     }
-    free(rows);
     return ret;
 }
 
 bool ready_deployment(apiary_t *a, const struct ap_deployment *d)
 {
-    for (size_t i = 0; i < d->swarm_count; i++)
-        if (service_state(a, d->swarms[i].service) != APIARY_PASSING) return false;
-    return true;
+    struct ready_rows rows = ready_look(a);
+    bool ready = true;
+
+    for (size_t i = 0; ready && i < d->swarm_count; i++) ready = service_state(&rows, d->swarms[i].service) == APIARY_PASSING;
+    free(rows.list);
+    return ready;
 }
 
 static void ready_lacks(json_t *list, const char *what, const char *why)
@@ -38,9 +51,9 @@ static void ready_lacks(json_t *list, const char *what, const char *why)
     json_array_append_new(list, json_pack("{s:o, s:s}", "what", tool_json_text(what), "why", why));
 }
 
-static void ready_service(apiary_t *a, const char *service, json_t *list)
+static void ready_service(const struct ready_rows *rows, const char *service, json_t *list)
 {
-    int state = service_state(a, service);
+    int state = service_state(rows, service);
     char why[64];
 
     if (state == APIARY_PASSING) return;
@@ -49,32 +62,30 @@ static void ready_service(apiary_t *a, const char *service, json_t *list)
     ready_lacks(list, service, why);
 }
 
-/* Whether a row before this one is of the same service. */
-static bool ready_named(const struct ap_segment *seg, uint32_t row, const char *service)
+static int ready_name_order(const void *x, const void *y)
 {
-    struct ap_supervised_view v;
-
-    for (uint32_t i = 0; i < row; i++)
-        if (ap_supervised_read(seg, i, &v) && v.supervised && strcmp(v.service, service) == 0) return true;
-    return false;
+    return strcmp(x, y);
 }
 
 /* The services that a living supervisor runs: how many rows it has. */
-static uint32_t ready_supervised(apiary_t *a, json_t *list)
+static size_t ready_supervised(const struct ap_segment *seg, const struct ready_rows *rows, json_t *list)
 {
+    char(*names)[APIARY_NAME_MAX + 1] = tool_alloc((size_t)(seg->places[AP_SECTION_SUPERVISED].count + 1) * sizeof *names);
     struct ap_supervised_view v;
-    uint32_t n = 0;
+    size_t n = 0;
 
-    for (uint32_t i = 0; ap_supervised_at(a->seg, i) != NULL; i++) {
-        if (!ap_supervised_read(a->seg, i, &v) || !v.supervised) continue;
-        n++;
-        if (!ready_named(a->seg, i, v.service)) ready_service(a, v.service, list);
-    }
+    for (uint32_t i = 0; ap_supervised_at(seg, i) != NULL; i++)
+        if (ap_supervised_read(seg, i, &v) && v.supervised) memcpy(names[n++], v.service, sizeof *names);
+    qsort(names, n, sizeof *names, ready_name_order);
+    for (size_t i = 0; i < n; i++)
+        if (i == 0 || strcmp(names[i - 1], names[i]) != 0) ready_service(rows, names[i], list);
+    free(names);
     return n;
 }
 
 json_t *ready_json(apiary_t *a, const struct ap_deployment *d, bool *ret_ready)
 {
+    struct ready_rows rows = ready_look(a);
     json_t *list = json_array();
     uint32_t holder, beats;
     uint64_t age;
@@ -82,8 +93,9 @@ json_t *ready_json(apiary_t *a, const struct ap_deployment *d, bool *ret_ready)
     if (ap_segment_removed(a->seg)) ready_lacks(list, "segment", "it has lost its name: no process can attach any more");
     if (ap_monitor_stopped(a->seg, &holder, &beats, &age) && beats == AP_NO_LANE)
         ready_lacks(list, "monitor", "the process that watches for deaths is stopped, and no other does");
-    if (ready_supervised(a, list) == 0 && d != NULL)
-        for (size_t i = 0; i < d->swarm_count; i++) ready_service(a, d->swarms[i].service, list);
+    if (ready_supervised(a->seg, &rows, list) == 0 && d != NULL)
+        for (size_t i = 0; i < d->swarm_count; i++) ready_service(&rows, d->swarms[i].service, list);
+    free(rows.list);
     *ret_ready = json_array_size(list) == 0;
     return json_pack("{s:b, s:o}", "ready", (int)*ret_ready, "lacking", list);
 }

@@ -346,7 +346,7 @@ bool tool_notify(const char *state)
     return !full; /* a manager that is gone changes nothing here */
 }
 
-static void *or_end(void *block)
+void *tool_or_end(void *block)
 {
     if (block != NULL) return block;
     fputs("out of memory\n", stderr);
@@ -355,17 +355,17 @@ static void *or_end(void *block)
 
 void *tool_alloc(size_t size)
 {
-    return or_end(calloc(1, size > 0 ? size : 1));
+    return tool_or_end(calloc(1, size > 0 ? size : 1));
 }
 
 void *tool_realloc(void *block, size_t size)
 {
-    return or_end(realloc(block, size > 0 ? size : 1));
+    return tool_or_end(realloc(block, size > 0 ? size : 1));
 }
 
 char *tool_strdup(const char *text)
 {
-    return or_end(strdup(text));
+    return tool_or_end(strdup(text));
 }
 
 char *tool_format(const char *format, ...)
@@ -381,5 +381,5 @@ char *tool_vformat(const char *format, va_list list)
 {
     char *text = NULL;
     if (vasprintf(&text, format, list) < 0) text = NULL;
-    return or_end(text);
+    return tool_or_end(text);
 }

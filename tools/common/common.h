@@ -160,6 +160,7 @@ void tool_print_version(const char *program);
 void *tool_alloc(size_t size);
 void *tool_realloc(void *block, size_t size);
 char *tool_strdup(const char *text);
+void *tool_or_end(void *block); /* of another function's: NULL is such a failure */
 char *tool_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 char *tool_vformat(const char *format, va_list list) __attribute__((format(printf, 1, 0)));
 

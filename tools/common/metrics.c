@@ -167,12 +167,75 @@ static void put_histogram(struct metrics_text *m, const struct ap_counter *row, 
     put(m, "\n");
 }
 
+/* ---- JSON -------------------------------------------------------------------------------------------------------- */
+
+static void json_word(struct metrics_text *m, const char *before, const char *word)
+{
+    put(m, before);
+    put_escaped(m, word, true);
+    put(m, "\"");
+}
+
+static void json_head(struct metrics_text *m, const struct ap_counter *row)
+{
+    json_word(m, m->families++ == 0 ? "[{\"name\":\"" : "]},{\"name\":\"", row->name);
+    json_word(m, ",\"type\":\"", metrics_types[row->type]);
+    json_word(m, ",\"unit\":\"", metrics_units[row->unit]);
+    json_word(m, ",\"help\":\"", row->help);
+    put(m, ",\"samples\":[");
+    m->samples = 0;
+}
+
+static void json_histogram(struct metrics_text *m, const struct ap_counter *row, const struct ap_counter_histogram *h)
+{
+    uint64_t sum = 0;
+
+    put(m, "{\"buckets\":[");
+    for (uint32_t i = 0; i <= h->buckets; i++) {
+        sum += h->counts[i];
+        put(m, i == 0 ? "{\"le\":" : ",{\"le\":");
+        if (i < h->buckets) put_value(m, row->unit, h->bounds[i]);
+        else put(m, "null");
+        put(m, ",\"count\":");
+        put_number(m, sum);
+        put(m, "}");
+    }
+    put(m, "],\"count\":");
+    put_number(m, sum);
+    put(m, ",\"sum\":");
+    put_value(m, row->unit, h->sum);
+    put(m, "}");
+}
+
+static void json_sample(struct metrics_text *m, const struct ap_counter *row, const struct ap_counter_sample *sample)
+{
+    put(m, m->samples++ == 0 ? "{\"labels\":{" : ",{\"labels\":{");
+    for (uint32_t i = 0; row->labels[i] != NULL; i++) {
+        const char *value = sample->labels[i];
+        char *shown = metrics_plain(value) ? NULL : tool_printable(value, strlen(value));
+
+        json_word(m, i == 0 ? "\"" : ",\"", row->labels[i]);
+        json_word(m, ":\"", shown != NULL ? shown : value);
+        free(shown);
+    }
+    put(m, "},\"value\":");
+    if (sample->histogram != NULL) json_histogram(m, row, sample->histogram);
+    else put_value(m, row->unit, sample->value);
+    put(m, "}");
+}
+
+/* ---- any of them -------------------------------------------------------------------------------------------------- */
+
 int metrics_add(void *user, const struct ap_counter *row, const struct ap_counter_sample *sample)
 {
     struct metrics_text *m = user;
 
-    if (sample == NULL) {
+    if (sample == NULL && m->form == METRICS_JSON) {
+        json_head(m, row);
+    } else if (sample == NULL) {
         put_head(m, row);
+    } else if (m->form == METRICS_JSON) {
+        json_sample(m, row, sample);
     } else if (sample->histogram != NULL) {
         put_histogram(m, row, sample);
     } else {
@@ -186,72 +249,17 @@ int metrics_add(void *user, const struct ap_counter *row, const struct ap_counte
 int metrics_end(struct metrics_text *m)
 {
     if (m->form == METRICS_OPENMETRICS) put(m, "# EOF\n");
+    if (m->form == METRICS_JSON) put(m, m->families == 0 ? "[]" : "]}]");
     return m->short_of_memory ? APIARY_ENOBLOCK : 0;
 }
 
-int metrics_take(const struct ap_segment *seg, struct metrics_text *ret)
+int metrics_take(const struct ap_segment *seg, const char *names, struct metrics_text *ret)
 {
     struct ap_counters *c = NULL;
-    int rc = ap_counters_take(seg, &c);
+    int rc = ap_counters_take_of(seg, names, &c);
 
     if (rc == 0) rc = ap_counters_each(c, metrics_add, ret);
     if (rc == 0) rc = metrics_end(ret);
     ap_counters_free(c);
     return rc;
-}
-
-/* ---- JSON -------------------------------------------------------------------------------------------------------- */
-
-static json_t *metrics_number(enum ap_counter_unit unit, uint64_t value)
-{
-    return unit == AP_UNIT_seconds ? json_real((double)value / 1e9) : tool_json_number(value);
-}
-
-static json_t *metrics_histogram(const struct ap_counter *row, const struct ap_counter_histogram *h)
-{
-    json_t *buckets = json_array();
-    uint64_t sum = 0;
-
-    for (uint32_t i = 0; i <= h->buckets; i++) {
-        sum += h->counts[i];
-        json_array_append_new(buckets, json_pack("{s:o, s:o}", "le", i < h->buckets ? metrics_number(row->unit, h->bounds[i])
-                                                                                    : json_null(),
-                                                 "count", tool_json_number(sum)));
-    }
-    return json_pack("{s:o, s:o, s:o}", "count", tool_json_number(sum), "sum", metrics_number(row->unit, h->sum), "buckets",
-                     buckets);
-}
-
-static int metrics_add_json(void *user, const struct ap_counter *row, const struct ap_counter_sample *sample)
-{
-    json_t *list = user, *labels, *samples;
-
-    if (sample == NULL)
-        return json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:[]}", "name", row->name, "type",
-                                                     metrics_types[row->type], "unit", metrics_units[row->unit], "help", row->help,
-                                                     "samples")) < 0
-                   ? APIARY_ENOBLOCK
-                   : 0;
-    labels = json_object();
-    for (uint32_t i = 0; row->labels[i] != NULL; i++)
-        json_object_set_new(labels, row->labels[i], tool_json_text(sample->labels[i]));
-    samples = json_object_get(json_array_get(list, json_array_size(list) - 1), "samples");
-    return json_array_append_new(samples, json_pack("{s:o, s:o}", "labels", labels, "value",
-                                                    sample->histogram != NULL ? metrics_histogram(row, sample->histogram)
-                                                                              : metrics_number(row->unit, sample->value))) < 0
-               ? APIARY_ENOBLOCK
-               : 0;
-}
-
-json_t *metrics_json(const struct ap_segment *seg)
-{
-    struct ap_counters *c = NULL;
-    json_t *list = json_array();
-    int rc = ap_counters_take(seg, &c);
-
-    if (rc == 0) rc = ap_counters_each(c, metrics_add_json, list);
-    ap_counters_free(c);
-    if (rc == 0) return json_pack("{s:o}", "metrics", list);
-    json_decref(list);
-    return NULL;
 }

@@ -72,9 +72,10 @@ void request_judge(const struct request *r, struct request_verdict *ret)
 /* ---- arguments --------------------------------------------------------------------------------------------------- */
 
 enum request_argument_kind {
-    ARGUMENT_SERVICE, ARGUMENT_TAG, ARGUMENT_KIND, ARGUMENT_STATE, ARGUMENT_LIMIT, ARGUMENT_AFTER, ARGUMENT_SINCE
+    ARGUMENT_SERVICE, ARGUMENT_TAG, ARGUMENT_KIND, ARGUMENT_STATE, ARGUMENT_LIMIT, ARGUMENT_AFTER, ARGUMENT_SINCE,
+    ARGUMENT_NAME
 };
-static const char *const argument_names[] = {"service", "tag", "kind", "state", "limit", "after", "since"};
+static const char *const argument_names[] = {"service", "tag", "kind", "state", "limit", "after", "since", "name"};
 #define ARGUMENTS (sizeof argument_names / sizeof *argument_names)
 
 /* Whether it is one of the words of a route. */
@@ -116,13 +117,15 @@ static void argument_kind(struct request_verdict *v, const char *text)
 
 static void argument_take(struct request_verdict *v, enum request_argument_kind which, const char *text)
 {
-    char *const texts[] = {[ARGUMENT_SERVICE] = v->service, [ARGUMENT_TAG] = v->tag, [ARGUMENT_STATE] = v->state};
+    char *const texts[] = {[ARGUMENT_SERVICE] = v->service, [ARGUMENT_TAG] = v->tag, [ARGUMENT_STATE] = v->state,
+                           [ARGUMENT_NAME] = v->name};
     uint64_t n = 0;
 
     switch (which) {
     case ARGUMENT_SERVICE:
     case ARGUMENT_TAG:
     case ARGUMENT_STATE:
+    case ARGUMENT_NAME:
         memcpy(texts[which], text, strlen(text) + 1);
         break;
     case ARGUMENT_KIND:

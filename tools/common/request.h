@@ -33,7 +33,7 @@
     X(EVENTS, "/v1/events", "since service kind limit", "The newest events, as apiary events")            \
     X(STATS, "/v1/stats", "", "How long tasks wait and run and how they end, as apiary stats")            \
     X(PAIRS, "/v1/pairs", "", "Who calls whom, as apiary stats --pairs")                                  \
-    X(COUNTERS, "/v1/metrics", "", "What is counted, as apiary metrics --json")                           \
+    X(COUNTERS, "/v1/metrics", "name", "What is counted, as apiary metrics --json")                       \
     X(OPENAPI, "/v1/openapi.json", "", "The schema of the answers in JSON")
 
 enum request_route {
@@ -68,6 +68,7 @@ struct request_verdict {
     uint32_t given;  /* bits of the arguments that it has had */
     uint32_t limit;
     uint64_t after, since; /* since: CLOCK_REALTIME */
+    char name[REQUEST_TEXT_MAX + 1];
     char service[REQUEST_TEXT_MAX + 1], tag[REQUEST_TEXT_MAX + 1], kind[REQUEST_TEXT_MAX + 1], state[REQUEST_TEXT_MAX + 1]; /* "" */
     char why[REQUEST_WHY]; /* a sentence, where it is refused */
 };

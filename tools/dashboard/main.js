@@ -2,7 +2,7 @@
 import {setAttr, setOptions, setText} from './dom.js';
 import {duration, clock} from './format.js';
 import {ask, askAll, isAbsent, link} from './source.js';
-import {build, newStores, record} from './model.js';
+import {build, METRICS, newStores, record} from './model.js';
 import {eventsOf} from './marks.js';
 import * as overview from './overview.js';
 import * as flow from './flow.js';
@@ -133,7 +133,7 @@ async function sample() {
     const began = performance.now();
     timer = null;
     try {
-        const [status, services, metrics, stats, pairs] = await Promise.all(['status', 'services', 'metrics', 'stats', 'pairs'].map((s) => ask(s)));
+        const [status, services, metrics, stats, pairs] = await Promise.all(['status', 'services', 'metrics', 'stats', 'pairs'].map((s) => ask(s, s === 'metrics' ? {name: METRICS} : null)));
         if (status === null) throw new Error('no status');
         const at = Date.now();
         app.model = build(status, services, metrics, stats, pairs);

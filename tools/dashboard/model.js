@@ -2,6 +2,9 @@
 import {bucketOf, fromPairs} from './spread.js';
 import {Store} from './store.js';
 
+/* What is asked for of /v1/metrics: names, or their beginnings. */
+export const METRICS = 'apiary_process_cpu_seconds_total,apiary_process_private_bytes,apiary_agent_oldest_queued_seconds';
+
 const STATES = ['passing', 'starting', 'warning', 'critical', 'down'];
 const rank = (state) => Math.max(0, STATES.indexOf(state));
 
@@ -70,7 +73,7 @@ function addInstance(service, row, told) {
 export function build(status, services, metrics, stats, calls) {
     const told = {
         cpu: sumBy(metrics, 'apiary_process_cpu_seconds_total', toldOfInstance),
-        memory: sumBy(metrics, 'apiary_process_private_bytes', toldOfInstance) || sumBy(metrics, 'apiary_process_resident_bytes', toldOfInstance),
+        memory: sumBy(metrics, 'apiary_process_private_bytes', toldOfInstance),
         oldest: sumBy(metrics, 'apiary_agent_oldest_queued_seconds', toldOfAgent),
     };
     const spreads = agentSpreads(stats), pairs = pairsOf(calls) || pairsOf(stats);

@@ -3,42 +3,36 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "registry/discovery/discovery.h"
 #include "shm/event.h"
-#include "tools/view/view.h"
 #include "tools/common/event.h"
+#include "tools/view/index.h"
 
 /* False: there is none any more, or nobody scales it. */
-static bool scaled_last(const struct ap_segment *seg, const char *service, struct ap_event *ret, char said[AP_EVENT_TEXT + 1])
+static bool scaled_last(const struct view_index *x, const apiary_swarm_status_t *s, struct ap_event *ret,
+                        char said[AP_EVENT_TEXT + 1])
 {
-    uint64_t end = ap_load_relaxed(&seg->header->event_next), begin = event_log_begins(seg, end);
-    int row = ap_service_find(seg, service);
-    for (uint64_t n = end; row >= 0 && n-- > begin;) {
-        if (ap_event_read(seg, n, ret) != 1 || ret->a != (uint64_t)row) continue;
-        if (ret->kind != AP_EVENT_SERVICE_SCALED && ret->kind != AP_EVENT_SERVICE_HELD) continue;
-        ap_event_said(ret, said);
-        return strstr(said, "autoscale") != NULL; /* a later change without it: it is scaled no longer, or was not */
-    }
-    return false;
+    if (!view_scaled_event(x, s, ret)) return false;
+    ap_event_said(ret, said);
+    return strstr(said, "autoscale") != NULL; /* a later change without it: it is scaled no longer, or was not */
 }
 
-void scaled_print(const struct ap_segment *seg, const char *service)
+void scaled_print(const struct view_index *x, const apiary_swarm_status_t *s)
 {
     char said[AP_EVENT_TEXT + 1], ago[32];
     struct ap_event e;
-    if (!scaled_last(seg, service, &e, said)) return;
+    if (!scaled_last(x, s, &e, said)) return;
     uint64_t now = ap_ops_system.realtime();
     char *shown = tool_printable(said, strlen(said));
-    printf("%s: %s %" PRIu64 " instance%s for %s: %s\n", service, e.kind == AP_EVENT_SERVICE_HELD ? "held at" : "to have", e.b,
+    printf("%s: %s %" PRIu64 " instance%s for %s: %s\n", s->service, e.kind == AP_EVENT_SERVICE_HELD ? "held at" : "to have", e.b,
            e.b == 1 ? "" : "s", tool_format_duration(now > e.time ? now - e.time : 0, ago), shown);
     free(shown);
 }
 
-json_t *scaled_json(const struct ap_segment *seg, const char *service)
+json_t *scaled_json(const struct view_index *x, const apiary_swarm_status_t *s)
 {
     char said[AP_EVENT_TEXT + 1], time[32];
     struct ap_event e;
-    if (!scaled_last(seg, service, &e, said)) return NULL;
-    return json_pack("{s:o, s:b, s:I, s:s, s:o}", "service", tool_json_text(service), "held", e.kind == AP_EVENT_SERVICE_HELD,
+    if (!scaled_last(x, s, &e, said)) return NULL;
+    return json_pack("{s:o, s:b, s:I, s:s, s:o}", "service", tool_json_text(s->service), "held", e.kind == AP_EVENT_SERVICE_HELD,
                      "instances", (json_int_t)e.b, "time", tool_format_time(e.time, time), "said", tool_json_text(said));
 }

@@ -9,15 +9,12 @@
 
 bool stats_capability_counts(const struct stats *s, uint32_t queue, uint32_t capability, uint64_t ret[AP_TALLY_COUNTS_END])
 {
-    bool some = false;
+    size_t n;
+    const struct ap_tally *t = stats_tallies_of(s, AP_TALLY_PAIR, queue, capability, &n);
     memset(ret, 0, AP_TALLY_COUNTS_END * sizeof *ret);
-    for (size_t i = 0; i < s->tally_count; i++) {
-        const struct ap_tally_name *name = &s->tallies[i].name;
-        if (name->kind != AP_TALLY_PAIR || name->queue != queue || name->capability != capability) continue;
-        some = true;
-        for (int k = 0; k < AP_TALLY_COUNTS_END; k++) ret[k] += s->tallies[i].counts[k];
-    }
-    return some;
+    for (size_t i = 0; i < n; i++)
+        for (int k = 0; k < AP_TALLY_COUNTS_END; k++) ret[k] += t[i].counts[k];
+    return n > 0;
 }
 
 static json_t *rate_json(uint64_t count, uint64_t span)
@@ -27,10 +24,11 @@ static json_t *rate_json(uint64_t count, uint64_t span)
 
 static json_t *failures_json(const struct stats *s, uint32_t queue, uint32_t capability)
 {
+    size_t n;
+    const struct ap_tally *all = stats_tallies_of(s, AP_TALLY_FAILED, queue, capability, &n);
     json_t *list = json_array();
-    for (size_t i = 0; i < s->tally_count; i++) {
-        const struct ap_tally *t = &s->tallies[i];
-        if (t->name.kind != AP_TALLY_FAILED || t->name.queue != queue || t->name.capability != capability) continue;
+    for (size_t i = 0; i < n; i++) {
+        const struct ap_tally *t = &all[i];
         json_t *o = json_object();
         json_object_set_new(o, "code", json_string(apiary_error_name(t->name.code)));
         json_object_set_new(o, "agent_code", t->name.code == APIARY_EAGENT ? json_integer(t->name.agent_code) : json_null());
@@ -111,9 +109,9 @@ static json_t *refusals_json(const struct ap_segment *seg, const struct stats *s
     return list;
 }
 
-json_t *stats_json(const struct ap_segment *seg, const char *segment, const struct stats *s, bool pairs)
+json_t *stats_head(const struct ap_segment *seg, const char *segment, const struct stats *s, bool pairs)
 {
-    json_t *o = json_object(), *agents = json_array();
+    json_t *o = json_object();
     uint32_t all, used = ap_tally_used(seg, &all);
     json_object_set_new(o, "segment", json_string(segment));
     json_object_set_new(o, "interval_ns", s->span != 0 ? tool_json_number(s->span) : json_null());
@@ -122,13 +120,20 @@ json_t *stats_json(const struct ap_segment *seg, const char *segment, const stru
     json_object_set_new(o, "others", json_pack("{s:o, s:o, s:o}", "pairs", tool_json_number(s->others[AP_TALLY_PAIR]), "failed",
                                                tool_json_number(s->others[AP_TALLY_FAILED]), "refused",
                                                tool_json_number(s->others[AP_TALLY_REFUSED])));
-    if (pairs) {
-        json_decref(agents);
-        json_object_set_new(o, "pairs", stats_pairs_json(seg, s));
-        return o;
-    }
-    for (size_t i = 0; i < s->agent_count; i++) json_array_append_new(agents, stats_agent_json(seg, s, &s->agents[i]));
-    json_object_set_new(o, "agents", agents);
-    json_object_set_new(o, "refusals", refusals_json(seg, s));
+    if (!pairs) json_object_set_new(o, "refusals", refusals_json(seg, s));
+    return o;
+}
+
+void stats_rows(const struct ap_segment *seg, const struct stats *s, bool pairs, view_row_fn visit, void *user)
+{
+    if (pairs) stats_pairs_rows(seg, s, visit, user);
+    for (size_t i = 0; !pairs && i < s->agent_count; i++) visit(user, stats_agent_json(seg, s, &s->agents[i]));
+}
+
+json_t *stats_json(const struct ap_segment *seg, const char *segment, const struct stats *s, bool pairs)
+{
+    json_t *o = stats_head(seg, segment, s, pairs), *rows = json_array();
+    stats_rows(seg, s, pairs, view_row_append, rows);
+    json_object_set_new(o, pairs ? "pairs" : "agents", rows);
     return o;
 }

@@ -16,7 +16,7 @@ struct stats_agent {
 struct stats {
     struct stats_agent *agents; /* in the order of their queues */
     size_t agent_count;
-    struct ap_tally *tallies; /* no others */
+    struct ap_tally *tallies; /* no others; by their kinds, queues, capabilities, callers and codes */
     size_t tally_count;
     uint64_t others[AP_TALLY_KINDS]; /* counted, and not told apart */
     uint64_t now; /* when; CLOCK_MONOTONIC */
@@ -32,14 +32,21 @@ void stats_free(struct stats *s);
 /* The agent of a queue; NULL: it is not there (any more), or not asked for. */
 const struct stats_agent *stats_agent_of(const struct stats *s, uint32_t queue);
 
+/* The tallies of a kind, of an agent's capability, which stand together: the first; how many. */
+const struct ap_tally *stats_tallies_of(const struct stats *s, enum ap_tally_kind kind, uint32_t queue, uint32_t capability,
+                                        size_t *ret_count);
+
 /* As `apiary stats --json` tells it, with --pairs if `pairs`: a new reference. */
 json_t *stats_json(const struct ap_segment *seg, const char *segment, const struct stats *s, bool pairs);
+/* The same in parts: all but the list "agents" or "pairs", then each row of it. */
+json_t *stats_head(const struct ap_segment *seg, const char *segment, const struct stats *s, bool pairs);
+void stats_rows(const struct ap_segment *seg, const struct stats *s, bool pairs, view_row_fn visit, void *user);
 /* Of an agent's capability, whoever calls. False, and all 0: nothing is counted. */
 bool stats_capability_counts(const struct stats *s, uint32_t queue, uint32_t capability, uint64_t ret[AP_TALLY_COUNTS_END]);
 
 /* stats_pairs.c: who calls whom, as a table, or as a list. */
 void stats_pairs_print(const struct ap_segment *seg, const struct stats *s);
-json_t *stats_pairs_json(const struct ap_segment *seg, const struct stats *s);
+void stats_pairs_rows(const struct ap_segment *seg, const struct stats *s, view_row_fn visit, void *user);
 
 /* For both: of tasks that have ended the part that went well, in percent; "-", null where none has. Means of ns: the same. */
 const char *stats_success(const uint64_t counts[AP_TALLY_COUNTS_END], char ret[16]);

@@ -40,24 +40,27 @@ struct pair {
     uint64_t counts[AP_TALLY_COUNTS_END], refused;
 };
 
-static struct pair *pair_of(struct pair *pairs, size_t *n, const char *caller, const char *service, uint32_t capability)
-{
-    for (size_t i = 0; i < *n; i++)
-        if (strcmp(pairs[i].caller, caller) == 0 && strcmp(pairs[i].service, service) == 0 && pairs[i].capability == capability)
-            return &pairs[i];
-    memset(&pairs[*n], 0, sizeof pairs[*n]);
-    pairs[*n].caller = caller;
-    pairs[*n].service = service;
-    pairs[*n].capability = capability;
-    return &pairs[(*n)++];
-}
-
 static int pair_order(const void *x, const void *y)
 {
     const struct pair *a = x, *b = y;
     int r = strcmp(a->caller, b->caller);
     if (r == 0) r = strcmp(a->service, b->service);
     return r != 0 ? r : a->capability < b->capability ? -1 : a->capability > b->capability;
+}
+
+/* Pairs of one name, which stand together, become one. How many are left. */
+static size_t pairs_add(struct pair *pairs, size_t count)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (n == 0 || pair_order(&pairs[n - 1], &pairs[i]) != 0) {
+            pairs[n++] = pairs[i];
+            continue;
+        }
+        for (int k = 0; k < AP_TALLY_COUNTS_END; k++) pairs[n - 1].counts[k] += pairs[i].counts[k];
+        pairs[n - 1].refused += pairs[i].refused;
+    }
+    return n;
 }
 
 /* A delegation that was refused had no provider yet: its service is "-". The list is to be freed. */
@@ -68,15 +71,19 @@ static struct pair *pairs_of(const struct stats *s, size_t *n)
     for (size_t i = 0; i < s->tally_count; i++) {
         const struct ap_tally *t = &s->tallies[i];
         const struct stats_agent *agent = stats_agent_of(s, t->name.queue);
+        struct pair *p = &pairs[*n];
+        if (t->name.kind != AP_TALLY_PAIR && t->name.kind != AP_TALLY_REFUSED) continue;
+        *p = (struct pair){.caller = t->name.caller, .service = "-", .capability = t->name.capability};
         if (t->name.kind == AP_TALLY_PAIR) {
-            struct pair *p = pair_of(pairs, n, t->name.caller, agent != NULL ? agent->agent.swarm.service : "?",
-                                     t->name.capability);
-            for (int k = 0; k < AP_TALLY_COUNTS_END; k++) p->counts[k] += t->counts[k];
-        } else if (t->name.kind == AP_TALLY_REFUSED) {
-            pair_of(pairs, n, t->name.caller, "-", t->name.capability)->refused += t->counts[AP_TALLY_ENDED];
+            p->service = agent != NULL ? agent->agent.swarm.service : "?";
+            memcpy(p->counts, t->counts, sizeof p->counts);
+        } else {
+            p->refused = t->counts[AP_TALLY_ENDED];
         }
+        ++*n;
     }
     qsort(pairs, *n, sizeof *pairs, pair_order);
+    *n = pairs_add(pairs, *n);
     return pairs;
 }
 
@@ -107,14 +114,13 @@ void stats_pairs_print(const struct ap_segment *seg, const struct stats *s)
     free(pairs);
 }
 
-json_t *stats_pairs_json(const struct ap_segment *seg, const struct stats *s)
+void stats_pairs_rows(const struct ap_segment *seg, const struct stats *s, view_row_fn visit, void *user)
 {
     static const char *const counts[] = {
 #define X(id, name, what) name,
         AP_TALLY_COUNTS(X)
 #undef X
     };
-    json_t *list = json_array();
     size_t n;
     struct pair *pairs = pairs_of(s, &n);
     for (size_t i = 0; i < n; i++) {
@@ -131,8 +137,7 @@ json_t *stats_pairs_json(const struct ap_segment *seg, const struct stats *s)
         json_object_set_new(o, "success", stats_success_json(pairs[i].counts));
         json_object_set_new(o, "mean_waited_ns", stats_mean_json(pairs[i].counts[AP_TALLY_WAITED], pairs[i].counts));
         json_object_set_new(o, "mean_ran_ns", stats_mean_json(pairs[i].counts[AP_TALLY_RAN], pairs[i].counts));
-        json_array_append_new(list, o);
+        visit(user, o);
     }
     free(pairs);
-    return list;
 }

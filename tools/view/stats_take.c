@@ -52,6 +52,26 @@ static void tally_add(struct stats *s, const struct ap_tally *t)
     if (!former || to->counts[AP_TALLY_ENDED] + to->counts[AP_TALLY_RETRIED] != 0) s->tally_count++;
 }
 
+/* By what agents ask for first. */
+static int tally_place(const struct ap_tally_name *a, const struct ap_tally_name *b)
+{
+    if (a->kind != b->kind) return a->kind < b->kind ? -1 : 1;
+    if (a->queue != b->queue) return a->queue < b->queue ? -1 : 1;
+    return (a->capability > b->capability) - (a->capability < b->capability);
+}
+
+/* Two lanes that enter one name at the same moment may have two rows of it. */
+static int tally_order(const void *x, const void *y)
+{
+    const struct ap_tally *p = x, *q = y;
+    const struct ap_tally_name *a = &p->name, *b = &q->name;
+    int c = tally_place(a, b);
+    if (c == 0) c = strcmp(a->caller, b->caller);
+    if (c == 0) c = (a->code < b->code) - (a->code > b->code);
+    if (c == 0) c = (a->agent_code > b->agent_code) - (a->agent_code < b->agent_code);
+    return c != 0 ? c : (p->row > q->row) - (p->row < q->row);
+}
+
 void stats_take(const struct ap_segment *seg, const char *of, struct stats *ret)
 {
     int index = of != NULL ? ap_capability_find(seg, of, strlen(of)) : -1;
@@ -66,8 +86,9 @@ void stats_take(const struct ap_segment *seg, const char *of, struct stats *ret)
     ret->tallies = tool_alloc((all + 1) * sizeof *ret->tallies);
     while (ap_tally_next(seg, &cursor, &t)) {
         if (t.others) ret->others[t.name.kind] = t.counts[AP_TALLY_ENDED];
-        else if (tally_is_of(seg, ret, &t, of, index)) tally_add(ret, &t);
+        else if (ret->tally_count < all && tally_is_of(seg, ret, &t, of, index)) tally_add(ret, &t);
     }
+    qsort(ret->tallies, ret->tally_count, sizeof *ret->tallies, tally_order);
 }
 
 void stats_free(struct stats *s)
@@ -85,6 +106,21 @@ static int stats_agent_is(const void *queue, const void *agent)
 const struct stats_agent *stats_agent_of(const struct stats *s, uint32_t queue)
 {
     return bsearch(&queue, s->agents, s->agent_count, sizeof *s->agents, stats_agent_is);
+}
+
+const struct ap_tally *stats_tallies_of(const struct stats *s, enum ap_tally_kind kind, uint32_t queue, uint32_t capability,
+                                        size_t *ret_count)
+{
+    const struct ap_tally_name wanted = {.kind = kind, .queue = queue, .capability = capability};
+    size_t from = 0, to = s->tally_count, n = 0;
+    while (from < to) {
+        size_t at = from + (to - from) / 2;
+        if (tally_place(&s->tallies[at].name, &wanted) < 0) from = at + 1;
+        else to = at;
+    }
+    while (from + n < s->tally_count && tally_place(&s->tallies[from + n].name, &wanted) == 0) n++;
+    *ret_count = n;
+    return s->tallies + from;
 }
 
 /* ---- between two moments ----------------------------------------------------------------------------------------- */
@@ -114,12 +150,6 @@ static void agent_since(struct stats_agent *a, const struct stats_agent *b)
     take_away(&a->refused, b->refused);
 }
 
-static bool tally_names_same(const struct ap_tally_name *a, const struct ap_tally_name *b)
-{
-    return a->kind == b->kind && a->queue == b->queue && a->capability == b->capability && a->code == b->code &&
-           a->agent_code == b->agent_code && strcmp(a->caller, b->caller) == 0;
-}
-
 void stats_since(struct stats *s, const struct stats *before)
 {
     s->span = s->now - before->now;
@@ -127,12 +157,10 @@ void stats_since(struct stats *s, const struct stats *before)
         const struct stats_agent *b = stats_agent_of(before, s->agents[i].agent.queue);
         if (b != NULL) agent_since(&s->agents[i], b);
     }
-    /* Two rows may have one name. Both lists are in the order of their rows, which stay. */
-    for (size_t i = 0, k = 0; i < s->tally_count; i++) {
-        while (k < before->tally_count && before->tallies[k].row < s->tallies[i].row) k++;
-        if (k >= before->tally_count || before->tallies[k].row != s->tallies[i].row) continue;
-        if (!tally_names_same(&s->tallies[i].name, &before->tallies[k].name)) continue; /* the segment was made anew */
-        for (int n = 0; n < AP_TALLY_COUNTS_END; n++) take_away(&s->tallies[i].counts[n], before->tallies[k].counts[n]);
+    for (size_t i = 0; i < s->tally_count; i++) {
+        const struct ap_tally *b =
+            bsearch(&s->tallies[i], before->tallies, before->tally_count, sizeof *before->tallies, tally_order);
+        for (int n = 0; b != NULL && n < AP_TALLY_COUNTS_END; n++) take_away(&s->tallies[i].counts[n], b->counts[n]);
     }
     for (int i = 0; i < AP_TALLY_KINDS; i++) take_away(&s->others[i], before->others[i]);
 }

@@ -2,8 +2,7 @@
 #include <string.h>
 
 #include "core/uring.h"
-#include "tools/view/view.h"
-#include "tools/view/supervised.h"
+#include "tools/view/index.h"
 
 /* The operator's reason for the mode, "" when it is ready. */
 const char *view_reason(const struct swarm_view *v)
@@ -44,22 +43,10 @@ static json_t *status_json(const apiary_swarm_status_t *s, const struct swarm_vi
     return o;
 }
 
-/* The record of a row. False, and all zero: there is none, or it has changed meanwhile. */
-bool view_record_of(const struct ap_segment *seg, const apiary_swarm_status_t *s, struct swarm_view *ret)
-{
-    for (uint32_t i = 0; ap_swarm_at(seg, i) != NULL; i++) {
-        if (view_swarm(seg, i, ret) && strcmp(ret->service, s->service) == 0 && strcmp(ret->instance, s->instance) == 0)
-            return true;
-    }
-    memset(ret, 0, sizeof *ret);
-    return false;
-}
-
-static json_t *end_json(const struct ap_segment *seg, const apiary_swarm_status_t *s)
+static json_t *end_json(const struct view_index *x, const apiary_swarm_status_t *s)
 {
     uint64_t ago;
-    enum swarm_end end =
-        s->state == APIARY_DOWN ? view_swarm_end(seg, s->service, s->instance, &ago) : SWARM_END_UNKNOWN;
+    enum swarm_end end = s->state == APIARY_DOWN ? view_swarm_end(x, s->service, s->instance, &ago) : SWARM_END_UNKNOWN;
     return end == SWARM_END_UNKNOWN ? json_null() : json_string(end == SWARM_END_DIED ? "died" : "left");
 }
 
@@ -74,54 +61,62 @@ static json_t *usage_json(const struct ap_segment *seg)
                      "largest_blocks_free", (int)u.largest_free);
 }
 
-/* How often the lanes without an inlet of their own, and tasks with a priority, had their turns at its agents. */
-static uint64_t rounds_of(const struct ap_segment *seg, const struct swarm_view *v)
-{
-    uint64_t rounds = 0;
-    for (uint32_t i = 0; v->service[0] != '\0' && i < seg->geometry.queues; i++) {
-        uint32_t state = AP_QUEUE_STATE(ap_load_acquire(&ap_queue_at(seg, i)->life)); /* QUEUE-A4 pairs QUEUE-R4 */
-        if ((state == AP_QUEUE_OPEN || state == AP_QUEUE_CLOSED) && ap_load_relaxed(&ap_agent_at(seg, i)->swarm) == v->index)
-            rounds += ap_queue_rounds(seg, i);
-    }
-    return rounds;
-}
-
 /* The first of its service's rows, which stand together. */
 bool view_is_first(const apiary_swarm_status_t *rows, int i)
 {
     return i == 0 || strcmp(rows[i].service, rows[i - 1].service) != 0;
 }
 
-static json_t *scaled_list_json(const struct ap_segment *seg, const apiary_swarm_status_t *rows, int n)
+static json_t *scaled_list_json(const struct view_index *x, const apiary_swarm_status_t *rows, int n)
 {
     json_t *list = json_array();
     for (int i = 0; i < n; i++) {
-        json_t *one = view_is_first(rows, i) ? scaled_json(seg, rows[i].service) : NULL;
+        json_t *one = view_is_first(rows, i) ? scaled_json(x, &rows[i]) : NULL;
         if (one != NULL) json_array_append_new(list, one);
     }
     return list;
 }
 
-json_t *view_status_json(apiary_t *a, const char *segment, const apiary_swarm_status_t *rows, int n)
+void view_row_append(void *user, json_t *row)
 {
-    int64_t daemon = view_daemon(a->seg);
-    json_t *swarms = json_array(), *o = json_object();
+    json_array_append_new(user, row);
+}
+
+void view_status_rows(apiary_t *a, const apiary_swarm_status_t *rows, int n, view_row_fn visit, void *user)
+{
+    struct view_index *x = view_index_take(a->seg);
     for (int i = 0; i < n; i++) {
         struct swarm_view record;
         struct ap_supervised_view v;
-        bool known = supervision_seen(a->seg, &rows[i], &v);
-        view_record_of(a->seg, &rows[i], &record);
+        bool known = view_supervision_seen(x, &rows[i], &v);
+        (void)view_record_of(x, rows[i].service, rows[i].instance, &record);
         json_t *row = status_json(&rows[i], &record);
-        json_object_set_new(row, "rounds", json_integer((json_int_t)rounds_of(a->seg, &record)));
-        json_object_set_new(row, "ended", end_json(a->seg, &rows[i]));
+        json_object_set_new(row, "rounds", json_integer((json_int_t)view_rounds(x, &record)));
+        json_object_set_new(row, "ended", end_json(x, &rows[i]));
         json_object_set_new(row, "supervision", supervision_json(known ? &v : NULL));
-        json_array_append_new(swarms, row);
+        visit(user, row);
     }
+    view_index_free(x);
+}
+
+json_t *view_status_head(apiary_t *a, const char *segment, const apiary_swarm_status_t *rows, int n)
+{
+    struct view_index *x = view_index_take(a->seg);
+    int64_t daemon = view_daemon(a->seg);
+    json_t *o = json_object();
     json_object_set_new(o, "segment", json_string(segment));
     json_object_set_new(o, "daemon", daemon != 0 ? json_integer(daemon) : json_null());
     json_object_set_new(o, "members", json_integer(view_members(a->seg, 0, UINT32_MAX)));
     json_object_set_new(o, "usage", usage_json(a->seg));
+    json_object_set_new(o, "scaled", scaled_list_json(x, rows, n));
+    view_index_free(x);
+    return o;
+}
+
+json_t *view_status_json(apiary_t *a, const char *segment, const apiary_swarm_status_t *rows, int n)
+{
+    json_t *o = view_status_head(a, segment, rows, n), *swarms = json_array();
+    view_status_rows(a, rows, n, view_row_append, swarms);
     json_object_set_new(o, "swarms", swarms);
-    json_object_set_new(o, "scaled", scaled_list_json(a->seg, rows, n));
     return o;
 }

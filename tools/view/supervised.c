@@ -20,9 +20,16 @@ void supervision_end_text(enum ap_child_end end, uint32_t code, enum ap_child_st
 /* ---- which row ------------------------------------------------------------------------------------------------ */
 
 /* A living supervisor counts more than one that is gone; among equals the latest. */
-static bool counts_more(const struct ap_supervised_view *v, const struct ap_supervised_view *than)
+bool supervision_counts_more(const struct ap_supervised_view *v, const struct ap_supervised_view *than)
 {
     return v->supervised != than->supervised ? v->supervised : v->held > than->held;
+}
+
+bool supervision_is(const struct ap_supervised_view *v, const char *service, const char *instance)
+{
+    char number[16];
+    snprintf(number, sizeof number, "%u", v->last.instance);
+    return strcmp(v->service, service) == 0 && strcmp(number, instance) == 0;
 }
 
 bool supervision_of(const struct ap_segment *seg, const char *service, const char *instance, struct ap_supervised_view *ret)
@@ -30,23 +37,18 @@ bool supervision_of(const struct ap_segment *seg, const char *service, const cha
     struct ap_supervised_view v;
     bool found = false;
     for (uint32_t i = 0; ap_supervised_at(seg, i) != NULL; i++) {
-        char number[16];
-        if (!ap_supervised_read(seg, i, &v) || strcmp(v.service, service) != 0) continue;
-        snprintf(number, sizeof number, "%u", v.last.instance);
-        if (strcmp(number, instance) != 0 || (found && !counts_more(&v, ret))) continue;
-        *ret = v;
+        if (!ap_supervised_read(seg, i, &v) || !supervision_is(&v, service, instance)) continue;
+        if (!found || supervision_counts_more(&v, ret)) *ret = v;
         found = true;
     }
     return found;
 }
 
-bool supervision_seen(const struct ap_segment *seg, const apiary_swarm_status_t *s, struct ap_supervised_view *ret)
+void supervision_as_seen(const apiary_swarm_status_t *s, struct ap_supervised_view *v)
 {
-    if (!supervision_of(seg, s->service, s->instance, ret)) return false;
-    struct ap_supervision *r = &ret->last;
+    struct ap_supervision *r = &v->last;
     bool registered = s->state != APIARY_DOWN && s->state != APIARY_STARTING && s->pid == r->pid;
     if (registered && r->state == AP_CHILD_STARTING) r->state = s->state == APIARY_PASSING ? AP_CHILD_PASSING : AP_CHILD_RUNNING;
-    return true;
 }
 
 bool supervision_lost(const struct ap_segment *seg, struct ap_supervised_view *ret)

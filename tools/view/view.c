@@ -88,35 +88,6 @@ json_t *view_health_json(const struct swarm_view *v)
                      v->why[0] != '\0' ? tool_json_text(v->why) : json_null());
 }
 
-static enum swarm_end end_in_log(const struct ap_segment *seg, uint32_t swarm, uint64_t *ago)
-{
-    uint64_t next = ap_load_relaxed(&seg->header->event_next), now = ap_ops_system.realtime();
-
-    for (uint64_t n = next; n > 1 && next - n < seg->geometry.events; n--) {
-        struct ap_event e;
-        if (ap_event_read(seg, n - 1, &e) != 1 || e.a != swarm) continue;
-        if (e.kind == AP_EVENT_SWARM_REGISTERED) break;
-        if (e.kind != AP_EVENT_SWARM_LEFT && e.kind != AP_EVENT_SWARM_DIED) continue;
-        *ago = now > e.time ? now - e.time : 0;
-        return e.kind == AP_EVENT_SWARM_LEFT ? SWARM_END_LEFT : SWARM_END_DIED;
-    }
-    return SWARM_END_UNKNOWN;
-}
-
-enum swarm_end view_swarm_end(const struct ap_segment *seg, const char *service, const char *instance, uint64_t *ago)
-{
-    struct swarm_view v;
-
-    *ago = 0;
-    for (uint32_t i = 0; ap_swarm_at(seg, i) != NULL; i++) {
-        if (!view_swarm(seg, i, &v) || strcmp(v.service, service) != 0 || strcmp(v.instance, instance) != 0) continue;
-        uint64_t life = ap_load_acquire(&ap_swarm_at(seg, i)->life); /* REG-A1 pairs REG-R1 */
-        if (AP_SWARM_STATE(life) == AP_SWARM_LIVE) return v.alive ? SWARM_END_UNKNOWN : SWARM_END_DIED;
-        return end_in_log(seg, i, ago);
-    }
-    return SWARM_END_UNKNOWN;
-}
-
 bool view_agent(const struct ap_segment *seg, uint32_t queue, struct agent_view *ret)
 {
     const struct ap_queue *q = ap_queue_at(seg, queue);
@@ -365,6 +336,20 @@ int view_status(apiary_t *a, const char *service, apiary_swarm_status_t **ret)
     }
 }
 
+static int compare_service(const void *service, const void *row)
+{
+    return strcmp(service, ((const apiary_swarm_status_t *)row)->service);
+}
+
+const apiary_swarm_status_t *view_rows_of(const apiary_swarm_status_t *rows, int n, const char *service, int *ret_count)
+{
+    const apiary_swarm_status_t *found = n > 0 ? bsearch(service, rows, (size_t)n, sizeof *rows, compare_service) : NULL;
+    *ret_count = 0;
+    while (found != NULL && found > rows && compare_service(service, found - 1) == 0) found--;
+    while (found != NULL && found + *ret_count < rows + n && compare_service(service, found + *ret_count) == 0) ++*ret_count;
+    return found;
+}
+
 /* Down, unless it is started for the first time. */
 static bool unregistered(const struct ap_supervised_view *v, apiary_swarm_status_t *ret)
 {
@@ -379,23 +364,50 @@ static bool unregistered(const struct ap_supervised_view *v, apiary_swarm_status
     return v->last.state != AP_CHILD_PASSING && v->last.state != AP_CHILD_RUNNING;
 }
 
+/* Of two rows for one instance the first of the segment's is meant. */
+struct unregistered_row {
+    apiary_swarm_status_t status;
+    uint32_t row;
+};
+static int compare_unregistered(const void *a, const void *b)
+{
+    const struct unregistered_row *x = a, *y = b;
+    int c = compare_rows(&x->status, &y->status);
+    return c != 0 ? c : (x->row > y->row) - (x->row < y->row);
+}
+
+/* Those that a supervisor is to run and that are not among the `n` rows, which are in order; to be freed. How many there are. */
+static size_t view_unregistered(const struct ap_segment *seg, const char *service, const apiary_swarm_status_t *rows, int n,
+                                struct unregistered_row **ret)
+{
+    struct unregistered_row *list = NULL;
+    size_t count = 0, room = 0, kept = 0;
+    for (uint32_t i = 0; ap_supervised_at(seg, i) != NULL; i++) {
+        struct ap_supervised_view v;
+        struct unregistered_row u = {.row = i};
+        if (!ap_supervised_read(seg, i, &v) || (service != NULL && strcmp(v.service, service) != 0)) continue;
+        if (!unregistered(&v, &u.status)) continue;
+        if (n > 0 && bsearch(&u.status, rows, (size_t)n, sizeof *rows, compare_rows) != NULL) continue;
+        if (count == room) list = tool_realloc(list, (room = 2 * room + 16) * sizeof *list);
+        list[count++] = u;
+    }
+    if (count > 0) qsort(list, count, sizeof *list, compare_unregistered);
+    for (size_t i = 0; i < count; i++)
+        if (kept == 0 || compare_rows(&list[kept - 1].status, &list[i].status) != 0) list[kept++] = list[i];
+    *ret = list;
+    return kept;
+}
+
 int view_instances(apiary_t *a, const char *service, apiary_swarm_status_t **ret)
 {
     apiary_swarm_status_t *rows = NULL;
+    struct unregistered_row *more = NULL;
     int n = view_status(a, service, &rows);
-    for (uint32_t i = 0; n >= 0 && ap_supervised_at(a->seg, i) != NULL; i++) {
-        struct ap_supervised_view v;
-        apiary_swarm_status_t row = {.struct_size = sizeof row};
-        bool known = false;
-        if (!ap_supervised_read(a->seg, i, &v) || (service != NULL && strcmp(v.service, service) != 0)) continue;
-        if (!unregistered(&v, &row)) continue;
-        for (int k = 0; k < n; k++)
-            known = known || compare_rows(&rows[k], &row) == 0;
-        if (known) continue;
-        rows = tool_realloc(rows, ((size_t)n + 1) * sizeof *rows);
-        rows[n++] = row;
-        qsort(rows, (size_t)n, sizeof *rows, compare_rows);
-    }
+    size_t count = n >= 0 ? view_unregistered(a->seg, service, rows, n, &more) : 0;
+    if (count > 0) rows = tool_realloc(rows, ((size_t)n + count) * sizeof *rows);
+    for (size_t i = 0; i < count; i++) rows[n++] = more[i].status;
+    if (count > 0) qsort(rows, (size_t)n, sizeof *rows, compare_rows);
+    free(more);
     *ret = rows;
     return n;
 }

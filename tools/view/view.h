@@ -46,17 +46,11 @@ json_t *view_endpoint_json(const char *endpoint);
 /* All rows of apiary_swarm_status by name, however many: how many, or an error. *ret is to be freed. */
 AP_MUST_CHECK int view_status(apiary_t *a, const char *service, apiary_swarm_status_t **ret);
 
-/* The same, and the instances that a supervisor is to run and that have not registered. */
+/* Of such rows those of a service, which stand together: the first; how many. */
+const apiary_swarm_status_t *view_rows_of(const apiary_swarm_status_t *rows, int n, const char *service, int *ret_count);
+
+/* As view_status, and the instances that a supervisor is to run and that have not registered. */
 AP_MUST_CHECK int view_instances(apiary_t *a, const char *service, apiary_swarm_status_t **ret);
-
-/* How an instance that is down ended, as far as the event log still tells. `ago` is 0 where only its lane tells. */
-enum swarm_end { SWARM_END_UNKNOWN, SWARM_END_LEFT, SWARM_END_DIED };
-enum swarm_end view_swarm_end(const struct ap_segment *seg, const char *service, const char *instance, uint64_t *ago);
-
-/* scaled.c. How many instances an autoscaled service was last given, and why, as far as the event log tells: as a line, or
- * as an object (NULL: nothing). */
-void scaled_print(const struct ap_segment *seg, const char *service);
-json_t *scaled_json(const struct ap_segment *seg, const char *service);
 
 struct agent_view {
     struct swarm_view swarm;
@@ -137,12 +131,15 @@ void view_usage(const struct ap_segment *seg, struct usage_view *ret);
 
 /* The operator's reason for the mode, "" when it is ready. */
 const char *view_reason(const struct swarm_view *v);
-/* The record of a row. False, and all zero: there is none, or it has changed meanwhile. */
-bool view_record_of(const struct ap_segment *seg, const apiary_swarm_status_t *s, struct swarm_view *ret);
 /* The first of its service's rows, which stand together. */
 bool view_is_first(const apiary_swarm_status_t *rows, int i);
-/* Rows of view_instances. */
+/* Rows of view_instances. The same in parts: all but the list "swarms", then each row of it. */
 json_t *view_status_json(apiary_t *a, const char *segment, const apiary_swarm_status_t *rows, int n);
+typedef void (*view_row_fn)(void *user, json_t *row); /* takes the reference */
+json_t *view_status_head(apiary_t *a, const char *segment, const apiary_swarm_status_t *rows, int n);
+void view_status_rows(apiary_t *a, const apiary_swarm_status_t *rows, int n, view_row_fn visit, void *user);
+/* A view_row_fn whose `user` is an array. */
+void view_row_append(void *user, json_t *row);
 
 /* The agents of the instances that are meant, by service and instance; to be freed. How many there are. */
 size_t view_agents(const struct ap_segment *seg, const struct ap_instance_query *query, struct agent_view **ret);
