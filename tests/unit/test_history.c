@@ -292,12 +292,12 @@ Test(history, what_is_damaged_meanwhile_is_put_aside)
     fd = open(path, O_WRONLY);
     cr_assert_eq(pwrite(fd, garbage, sizeof garbage, 4096), (ssize_t)sizeof garbage); /* all but the first page */
     close(fd);
-    sqlite3_db_release_memory(h->db); /* it would go on with the pages that it has */
+    sqlite3_db_release_memory(h->file.db); /* it would go on with the pages that it has */
     happen(1);
     cr_expect(history_due(h, client->seg));
     cr_expect_eq(history_keep(h, client->seg), -1);
-    cr_assert(strstr(h->why, "put aside as " HISTORY_FILE ".damaged-") != NULL, "%s", h->why);
-    snprintf(aside, sizeof aside, "%s/%s", folder, strstr(h->why, HISTORY_FILE ".damaged-"));
+    cr_assert(strstr(h->file.why, "put aside as " HISTORY_FILE ".damaged-") != NULL, "%s", h->file.why);
+    snprintf(aside, sizeof aside, "%s/%s", folder, strstr(h->file.why, HISTORY_FILE ".damaged-"));
     history_close(h);
     cr_expect_eq(access(aside, F_OK), 0, "%s", aside);
     cr_expect_neq(access(older, F_OK), 0, "the newest stays alone");
@@ -318,7 +318,7 @@ static void slow_row(void *user, const struct history_row *row)
     if (got.count > 1) return;
     happen(5);
     cr_expect_eq(history_keep(beside, client->seg), 5);
-    checkpoint = sqlite3_wal_checkpoint_v2(beside->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    checkpoint = sqlite3_wal_checkpoint_v2(beside->file.db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 }
 
 Test(history, a_slow_reader_holds_nobody_up)
@@ -350,8 +350,8 @@ Test(history, no_room)
     kept = history_keep(h, client->seg);
     setrlimit(RLIMIT_FSIZE, &before);
     cr_expect_eq(kept, -1);
-    cr_expect(strstr(h->why, "cannot write ") != NULL, "%s", h->why);
-    cr_expect(strstr(h->why, "put aside") == NULL, "%s", h->why);
+    cr_expect(strstr(h->file.why, "cannot write ") != NULL, "%s", h->file.why);
+    cr_expect(strstr(h->file.why, "put aside") == NULL, "%s", h->file.why);
     history_close(h);
     h = open_it(&wide);
     cr_expect_eq(history_keep(h, client->seg), EVENTS - 1);
@@ -367,16 +367,16 @@ Test(history, no_room_made)
     struct history *h = open_it(&wide);
     sqlite3 *locker;
 
-    cr_assert_eq(sqlite3_open(h->path, &locker), SQLITE_OK);
+    cr_assert_eq(sqlite3_open(h->file.path, &locker), SQLITE_OK);
     cr_assert_eq(history_run(locker, "BEGIN IMMEDIATE"), SQLITE_OK);
     cr_expect_eq(history_keep(h, client->seg), 0);
-    cr_expect(strstr(h->why, "cannot make room in ") != NULL, "%s", h->why);
+    cr_expect(strstr(h->file.why, "cannot make room in ") != NULL, "%s", h->file.why);
     cr_assert_eq(history_run(locker, "COMMIT"), SQLITE_OK);
     sqlite3_close(locker);
     for (int i = 0; i < 6; i++) {
         happen(EVENTS - 1);
         cr_expect_eq(history_keep(h, client->seg), EVENTS - 1);
-        cr_expect_str_empty(h->why);
+        cr_expect_str_empty(h->file.why);
     }
     cr_expect(h->crammed, "not sooner because many have come");
     h->rotated = 0;

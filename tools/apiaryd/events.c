@@ -51,7 +51,7 @@ static bool keeper_open(struct keeper *k)
     char why[HISTORY_WHY];
 
     if (k->history != NULL && history_gone(k->history)) {
-        ap_log(4, "events: %s is gone, a new one is made", k->history->path);
+        ap_log(4, "events: %s is gone, a new one is made", k->history->file.path);
         history_close(k->history);
         k->history = NULL;
     }
@@ -75,7 +75,7 @@ static bool keeper_settle(struct keeper *k, int wait)
     r = history_settle(k->history);
     k->unsettled = r != 0;
     k->settled = now;
-    if (r < 0) keeper_fails(k, k->history->why);
+    if (r < 0) keeper_fails(k, k->history->file.why);
     return r >= 0;
 }
 
@@ -86,11 +86,11 @@ static void keeper_round(struct keeper *k)
     if (k->history == NULL || history_due(k->history, k->a->seg)) {
         if (!keeper_open(k)) return;
         kept = history_keep(k->history, k->a->seg);
-        if (kept >= 0 && *k->history->why != '\0')
-            ap_log(4, "old events cannot be dropped: %s; it is tried again after an hour", k->history->why);
+        if (kept >= 0 && *k->history->file.why != '\0')
+            ap_log(4, "old events cannot be dropped: %s; it is tried again after an hour", k->history->file.why);
     }
     if (kept < 0) {
-        keeper_fails(k, k->history->why);
+        keeper_fails(k, k->history->file.why);
         return;
     }
     wait = kept > 0 ? SOON : k->wait < LATE / 2 ? 2 * k->wait : LATE;

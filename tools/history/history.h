@@ -2,7 +2,7 @@
  *
  * WHERE     The file "events.db" in the segment's state directory (tools/common/state.h). Segments that had the same name one after
  *           the other share it; each is told by its identity.
- * WRITER    1 One at a time: the holder of a lock on "events.lock" beside it, which the kernel drops at its death.
+ * WRITER    1 One at a time: the holder of a lock on "events.lock" beside it.
  *           2 The kept events and how far the log was read are written by one transaction. So after a death at any instruction
  *           no event is kept twice, and none is passed over that the log still has.
  * HOLES     1 A number whose record is not written yet is a hole. It is noted, and looked at again in each round.
@@ -12,26 +12,20 @@
  *           needed. How many have gone is counted.
  * FAILURE   1 A round that fails, on a full disk say, has written nothing, and the next one begins where it began.
  *           2 Where no room can be made, new events are kept all the same, and it is tried again after an hour.
- *           3 A file that is no database any more, found so when it is opened or written, is put aside under another name; of
- *           several the newest stays.
- * POWER     A death of processes loses nothing that was kept. A loss of power loses what came after the last settling; the file
- *           stays a database.
- * MODE      For its owner alone, and so is what SQLite has beside it.
+ * FILE      Its lock, its mode, what damages it, a loss of power: file.h.
  * READERS   Any number, beside the writer (write-ahead log); they wait for nobody. Rows are told after the reader's transaction
  *           has ended, so that one who is slow to take it holds nobody up.
  */
 #ifndef AP_TOOLS_HISTORY_H
 #define AP_TOOLS_HISTORY_H
 
-#include <sqlite3.h>
-
 #include "tools/common/event.h"
+#include "tools/history/file.h"
 
 #define HISTORY_FILE "events.db"
 #define HISTORY_LOCK "events.lock"
 #define HISTORY_LAYOUT 1 /* PRAGMA user_version */
 #define HISTORY_IDENTITY 96u
-#define HISTORY_WHY 512u
 
 struct history_limits {
     uint64_t age;   /* ns */
@@ -46,18 +40,14 @@ struct history_cursor {
 };
 
 struct history {
-    sqlite3 *db;
+    struct history_file file;
     sqlite3_stmt *put, *hole, *fill, *advance;
-    char *path;
-    int lock;
-    uint64_t device, inode; /* of the file */
     struct history_limits limits;
     int64_t segment; /* its row */
     struct history_cursor at;
     uint64_t rotated; /* CLOCK_MONOTONIC, when it was done last */
     uint32_t since;   /* kept since then */
     bool crammed;     /* it failed then */
-    char why[HISTORY_WHY];
 };
 
 /* A text that no other segment has. */
@@ -70,8 +60,8 @@ void history_close(struct history *h); /* NULL is allowed */
 
 /* Whether a round has something to do: it costs no call of the system. */
 AP_MUST_CHECK bool history_due(const struct history *h, const struct ap_segment *seg);
-/* One round: keeps what is new in the log, and makes room. How many entries were kept; h->why is "", or a sentence: no room
- * could be made, which is tried again. -1, and a sentence in h->why: it failed, and the history is to be closed. */
+/* One round: keeps what is new in the log, and makes room. How many entries were kept; h->file.why is "", or a sentence: no room
+ * could be made, which is tried again. -1, and a sentence in h->file.why: it failed, and the history is to be closed. */
 AP_MUST_CHECK int history_keep(struct history *h, const struct ap_segment *seg);
 /* Has what was kept reach the disk, which takes its time: 0; 1: others are at it, it is to be tried again; -1 as above. */
 AP_MUST_CHECK int history_settle(struct history *h);
@@ -105,17 +95,9 @@ AP_MUST_CHECK int history_read(const char *folder, const char *identity, const s
 
 /* ---- inside ---------------------------------------------------------------------------------------------------------- */
 
-/* Runs statements without results: SQLite's code. */
-int history_run(sqlite3 *db, const char *sql);
-/* The sentence for the last error. */
-void history_fault(sqlite3 *db, const char *what, const char *path, char why[HISTORY_WHY]);
-/* The first column of the first row; `otherwise` where there is none or it fails. */
-int64_t history_number(sqlite3 *db, const char *sql, int64_t otherwise);
 /* Next and holes of a segment's row: 0, or -1. */
 AP_MUST_CHECK int history_cursor_read(sqlite3 *db, int64_t segment, struct history_cursor *ret);
-/* Makes room by age and size: SQLite's code, and a sentence in h->why where it fails. */
+/* Makes room by age and size: SQLite's code, and a sentence in h->file.why where it fails. */
 int history_rotate(struct history *h, uint64_t now);
-/* After a failure that h->why tells: puts a damaged file aside, and says so there. */
-void history_failed(struct history *h, int code);
 
 #endif

@@ -18,7 +18,7 @@ struct round {
 
 static void round_step(struct round *r, sqlite3_stmt *s)
 {
-    if (r->rc == SQLITE_OK && sqlite3_step(s) != SQLITE_DONE) r->rc = sqlite3_errcode(r->h->db);
+    if (r->rc == SQLITE_OK && sqlite3_step(s) != SQLITE_DONE) r->rc = sqlite3_errcode(r->h->file.db);
     sqlite3_reset(s);
     sqlite3_clear_bindings(s);
 }
@@ -119,17 +119,17 @@ static int round_run(struct round *r)
 {
     struct history *h = r->h;
 
-    r->rc = history_run(h->db, "BEGIN IMMEDIATE");
+    r->rc = history_run(h->file.db, "BEGIN IMMEDIATE");
     if (r->rc == SQLITE_OK) {
         round_holes(r);
         round_new(r);
         round_number(r, h->advance, r->at.next);
-        if (r->rc == SQLITE_OK) r->rc = history_run(h->db, "COMMIT");
+        if (r->rc == SQLITE_OK) r->rc = history_run(h->file.db, "COMMIT");
     }
     if (r->rc == SQLITE_OK) return r->kept;
-    history_fault(h->db, "cannot write", h->path, h->why);
-    if (!sqlite3_get_autocommit(h->db)) (void)history_run(h->db, "ROLLBACK");
-    history_failed(h, r->rc);
+    history_fault(h->file.db, "cannot write", h->file.path, h->file.why);
+    if (!sqlite3_get_autocommit(h->file.db)) (void)history_run(h->file.db, "ROLLBACK");
+    history_file_failed(&h->file, r->rc);
     return -1;
 }
 
@@ -150,8 +150,8 @@ static bool keep_rotate(struct history *h, uint64_t now)
     h->rotated = now;
     h->since = 0;
     h->crammed = rc != SQLITE_OK;
-    if (h->crammed) history_failed(h, rc);
-    return h->db != NULL;
+    if (h->crammed) history_file_failed(&h->file, rc);
+    return h->file.db != NULL;
 }
 
 /* After a failure not sooner than the time says, however many come: each attempt may take its time. */
@@ -167,7 +167,7 @@ int history_keep(struct history *h, const struct ap_segment *seg)
     uint64_t now = ap_ops_system.now();
     int kept = 0;
 
-    *h->why = '\0';
+    *h->file.why = '\0';
     r.end = ap_load_acquire(&seg->header->event_next); /* EVENT-A1 pairs EVENT-R1 */
     r.begin = event_log_begins(seg, r.end);
     r.at.holes = h->at.holes;

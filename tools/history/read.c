@@ -94,24 +94,6 @@ static bool read_cursor(sqlite3 *db, const char *identity, struct history_cursor
     return rc == SQLITE_ROW && history_cursor_read(db, segment, ret) == 0;
 }
 
-/* A reader that may not write there cannot share the write-ahead log; where there is none, there is nothing to share. */
-static int open_to_read(const char *path, sqlite3 **ret)
-{
-    int rc = sqlite3_open_v2(path, ret, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
-    char *log = tool_format("%s-wal", path), *uri = tool_format("file:%s?immutable=1", path);
-
-    if (rc == SQLITE_OK) rc = sqlite3_busy_timeout(*ret, 1000);
-    if (rc == SQLITE_OK) rc = history_run(*ret, "SELECT count(*) FROM sqlite_schema");
-    rc &= 0xff;
-    if ((rc == SQLITE_CANTOPEN || rc == SQLITE_READONLY) && access(log, F_OK) != 0 && strpbrk(path, "?#%") == NULL) {
-        sqlite3_close(*ret);
-        rc = sqlite3_open_v2(uri, ret, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_URI, NULL);
-    }
-    free(uri);
-    free(log);
-    return rc;
-}
-
 static bool history_read_all(sqlite3 *db, const char *identity, const struct history_wanted *wanted,
                              const struct history_reader *reader, struct read_rows *ret)
 {
@@ -140,7 +122,8 @@ int history_read(const char *folder, const char *identity, const struct history_
         free(path);
         return none ? 0 : -1;
     }
-    good = open_to_read(path, &db) == SQLITE_OK && history_run(db, "BEGIN") == SQLITE_OK; /* from the first read on: one moment */
+    good = history_file_read(path, &db) == SQLITE_OK;
+    if (good) good = history_run(db, "BEGIN") == SQLITE_OK; /* from the first read on: one moment */
     if (good) layout = history_number(db, "PRAGMA user_version", -1);
     if (good && layout > 0 && layout <= HISTORY_LAYOUT) good = history_read_all(db, identity, wanted, reader, &found);
     if (good && layout == HISTORY_LAYOUT) *ret_rotated = (uint64_t)history_number(db, "SELECT events FROM rotated", 0);
