@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "shm/cost.h"
 #include "shm/task.h"
 
 static struct ap_event *event_at(const struct ap_segment *seg, uint64_t number)
@@ -67,6 +68,7 @@ void ap_event_log_more(struct ap_segment *seg, uint32_t kind, uint32_t lane, uin
     for (uint32_t i = 0; i < (next.size + 7) / 8; i++) ap_store_release(&e->text[i], next.text[i]); /* EVENT-R2 pairs EVENT-A2 */
     ap_store_release(&e->check, next.check);
     ap_store_release(&e->number, next.number); /* EVENT-R1 pairs EVENT-A1 */
+    ap_cost_event(seg, lane, kind);
 }
 
 uint64_t ap_event_task(const struct ap_slot *slot, uint64_t word)

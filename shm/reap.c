@@ -2,6 +2,7 @@
 #include "shm/reap.h"
 
 #include "shm/bell.h"
+#include "shm/cost.h"
 #include "shm/due.h"
 #include "shm/event.h"
 #include "shm/follow.h"
@@ -251,7 +252,7 @@ static int reap(struct ap_segment *seg, uint32_t self, uint32_t dead, const stru
 {
     const struct reaper r = {seg, self, dead, hooks, 0};
     struct ap_lane *lane = ap_lane_at(seg, dead);
-    uint64_t life;
+    uint64_t life, began;
     bool gone, right;
     int locked;
 
@@ -261,6 +262,7 @@ static int reap(struct ap_segment *seg, uint32_t self, uint32_t dead, const stru
         ap_image_taken(seg, lane, right);
         return 0;
     }
+    began = seg->ops->now();
     life = ap_load_acquire(&lane->life);
     /* All is decided again under the lock. A reaper that holds it and finds a LIVE THREAD lane knows that the lane's thread
      * is gone: a living thread never unlocks before it has stored FREE or SHARED. */
@@ -273,7 +275,10 @@ static int reap(struct ap_segment *seg, uint32_t self, uint32_t dead, const stru
     if (gone && whole) recover(&r, AP_LIFE_EPOCH(life));
     if (locked == -EOWNERDEAD) ap_robust_consistent(&lane->mutex);
     ap_robust_unlock(&lane->mutex);
-    if (gone && whole) ap_lanes_changed(seg);
+    if (gone && whole) {
+        ap_lanes_changed(seg);
+        if (self != AP_NO_LANE) ap_cost_took(ap_costs_at(seg, self), AP_COST_RECOVER, seg->ops->now() - began);
+    }
     return gone;
 }
 

@@ -41,7 +41,7 @@
 #define AP_SEGMENT_MAGIC "APIARYSG"
 #define AP_LAYOUT_VERSION 4u     /* of segments this library creates */
 #define AP_LAYOUT_VERSION_MIN 4u /* the oldest it can attach to */
-#define AP_SECTIONS_MAX 38u
+#define AP_SECTIONS_MAX 39u
 #define AP_REGISTRY_SECTIONS_MAX 26u
 /* The most that the numbers of the geometry may be, where words have room for so many. */
 #define AP_TASKS_MAX (1u << 22)

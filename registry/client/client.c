@@ -61,6 +61,7 @@ static int context_adopt(struct apiary *a, struct ap_lane_context *c)
     if (pthread_setspecific(a->key, c) != 0) return APIARY_ENOBLOCK;
     ap_slabs_init(&c->slabs, &c->lane);
     ap_balance_begin(&c->balance, a->seg, (uint64_t)c->lane.epoch << 32 | c->lane.index);
+    ap_context_counts(c);
     ap_context_calls(c);
     ap_context_own(c);
     pthread_mutex_lock(&a->lock);
@@ -200,6 +201,7 @@ static void context_close(struct ap_lane_context *c)
 {
     struct apiary *a = c->client;
 
+    if (c->balance.costs != NULL) ap_picks_told(c);
     ap_slabs_release(&c->slabs);
     ap_slabs_release(&c->kept);
     ap_tickets_free(a->seg, c->lane.index);

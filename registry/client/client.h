@@ -87,6 +87,8 @@ struct ap_lane_context {
     bool vanished;                /* its thread has ended by the bare system call: no destructor has run, and the lane is dead */
     uint8_t rank;                 /* of the task that is being delegated, + 1; 0: NORMAL (shm/rank.h) */
     struct ap_producer apart;     /* into the shared ring of the queue that was picked last for it (pick.c) */
+    uint32_t remembered;          /* picks of a remembered provider that are still to come before they are counted (shm/cost.h) */
+    uint32_t searched, discovered, picked; /* how often; one of AP_COST_SAMPLE is measured */
     uint32_t probes;              /* where the next probe begins to look for a provider (probe.c) */
     struct ap_slabs kept;         /* the one that is kept for probes, while the lane has it; zeros before it had any */
 };
@@ -124,6 +126,13 @@ static inline void ap_context_calls(struct ap_lane_context *c)
 {
     c->balance.caller = (uint32_t)(c->client->service + 1);
     c->slabs.most = ap_slabs_most(c->client);
+}
+
+/* Its picks are counted with its lane's. */
+static inline void ap_context_counts(struct ap_lane_context *c)
+{
+    c->balance.costs = ap_costs_at(c->lane.seg, c->lane.index);
+    c->remembered = AP_COST_SAMPLE;
 }
 
 /* Whether the handle is attached, and by this process. */
@@ -214,6 +223,16 @@ AP_ALWAYS_INLINE uint64_t ap_deadline_of(const struct ap_segment *seg, const api
 
     return timeout >= APIARY_FOREVER - due ? APIARY_FOREVER : due + timeout;
 }
+
+/* Whether this one of many is measured. */
+AP_ALWAYS_INLINE bool ap_cost_due(uint32_t *n)
+{
+    return (*n)++ % AP_COST_SAMPLE == 0;
+}
+/* Counts AP_COST_SAMPLE picks of remembered providers, of which this was the last, and measures it: by doing it once more. told:
+ * those that the lane has not counted yet. By the lane's thread, or whoever closes it. */
+void ap_pick_measure(struct ap_lane_context *c, const struct ap_known_name *known);
+void ap_picks_told(struct ap_lane_context *c);
 
 /* Submits one task. `body` is NULL only if `size` is 0. loan != 0 is the offset of a block that this lane owns. service >= 0
  * restricts the candidates to that service (execute_task). */

@@ -20,6 +20,7 @@ AP_ALWAYS_INLINE int pick(struct ap_submission *s, struct ap_known_name *known, 
         s->life = known->only.life;
         s->to = known->only.at;
         s->consumer = known->only.lane;
+        if (__builtin_expect(--s->c->remembered == 0, 0)) ap_pick_measure(s->c, known);
     } else {
         p = ap_pick_among_all(s->c, s->service, known, s->carries ? options->key : 0);
         if (p.error != 0) return p.error;

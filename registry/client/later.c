@@ -40,6 +40,7 @@ static __attribute__((noinline)) int later_provider(struct ap_lane_context *c, i
     int r = ap_route_to(seg, capability, &q, number, &queue, &life);
 
     if (r < 0) return r;
+    ap_cost_picked(c->balance.costs, AP_PICKED_NAMED, 1);
     if (ap_queue_depth(seg, queue) >= seg->geometry.queue_depth) return ap_refused_full(c, queue, AP_REFUSED_ONE);
     return ap_load_relaxed(&ap_capability_at(seg, capability)->terms) != 0 ? ap_pick_admit(c, capability, queue) : 0;
 }

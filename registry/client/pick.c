@@ -66,9 +66,34 @@ static struct ap_picked pick_once(struct ap_lane_context *c, int service, struct
     return p;
 }
 
+void ap_pick_measure(struct ap_lane_context *c, const struct ap_known_name *known)
+{
+    const struct ap_ops *ops = c->lane.seg->ops;
+    uint64_t began = ops->now();
+
+    if ((known->at == NULL || ap_known_is(known, known->at)) && ap_route_only(&known->only))
+        ap_cost_took(c->balance.costs, AP_COST_PICK, ops->now() - began);
+    ap_picks_told(c);
+}
+
+void ap_picks_told(struct ap_lane_context *c)
+{
+    ap_cost_picked(c->balance.costs, AP_PICKED_ONLY, AP_COST_SAMPLE - c->remembered);
+    c->remembered = AP_COST_SAMPLE;
+}
+
+static struct ap_picked pick_measured(struct ap_lane_context *c, int service, struct ap_known_name *known, uint64_t key)
+{
+    uint64_t began = c->lane.seg->ops->now();
+    struct ap_picked p = pick_once(c, service, known, key);
+
+    ap_cost_took(c->balance.costs, AP_COST_PICK, c->lane.seg->ops->now() - began);
+    return p;
+}
+
 struct ap_picked ap_pick_among_all(struct ap_lane_context *c, int service, struct ap_known_name *known, uint64_t key)
 {
-    struct ap_picked p = pick_once(c, service, known, key);
+    struct ap_picked p = ap_cost_due(&c->picked) ? pick_measured(c, service, known, key) : pick_once(c, service, known, key);
 
     if (p.error == APIARY_EFORBIDDEN) {
         p.error = ap_gate(c, known->capability);

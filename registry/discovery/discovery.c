@@ -34,10 +34,19 @@ int ap_capability_find(const struct ap_segment *seg, const char *name, size_t le
     return discovery_find(seg, name, length);
 }
 
+static int find_measured(struct ap_lane_context *c, const char *name, size_t length)
+{
+    uint64_t began = c->lane.seg->ops->now();
+    int index = ap_capability_find(c->lane.seg, name, length);
+
+    ap_cost_took(c->balance.costs, AP_COST_SEARCH, c->lane.seg->ops->now() - began);
+    return index;
+}
+
 struct ap_known_name *ap_capability_learn(struct ap_lane_context *c, struct ap_known_name *known, const char *name)
 {
     size_t length = strnlen(name, APIARY_CAPABILITY_MAX + 1);
-    int index = ap_capability_find(c->lane.seg, name, length);
+    int index = ap_cost_due(&c->searched) ? find_measured(c, name, length) : ap_capability_find(c->lane.seg, name, length);
     struct ap_known_name *to = known->asked == name ? known : &c->stranger;
 
     if (index < 0) return NULL;
@@ -208,8 +217,10 @@ static __attribute__((noinline)) int discover_known(struct ap_segment *seg, stru
     uint64_t life;
 
     if (count != 1 || known->at == NULL) return count;
+    c->balance.costs = NULL; /* it is no task that picks */
     if (ap_route_learn(seg, known->capability, 0, &c->balance, &known->only, &queue, &life) == 0)
         known->row = &c->rows[queue % AP_ROWS_KNOWN];
+    c->balance.costs = ap_costs_at(seg, c->lane.index);
     return count;
 }
 
@@ -250,22 +261,36 @@ static __attribute__((noinline)) int discover_without(const struct apiary *a, co
     return discover_all(a->seg, NULL, ap_capability_at(a->seg, (uint32_t)index)->providers, rows);
 }
 
+/* By a thread that has a lane. */
+static int discover_with(const struct apiary *a, struct ap_lane_context *c, const char *capability, apiary_provider_t *ret,
+                         size_t capacity)
+{
+    const struct rows rows = {ret, ret != NULL && capacity > 0 ? ret->struct_size : 0, capacity};
+    struct ap_known_name *known = ap_known_place(c, capability);
+
+    return ap_known_is(known, capability) ? discover_known(a->seg, c, known, &rows)
+                                          : discover_stranger(a->seg, c, known, capability, ret, capacity);
+}
+
 /* All but an only provider of a name that the calling thread's lane remembers. */
 static __attribute__((noinline)) int discover_slowly(const struct apiary *a, const char *capability, apiary_provider_t *ret,
                                                      size_t capacity)
 {
     const struct rows rows = {ret, ret != NULL && capacity > 0 ? ret->struct_size : 0, capacity};
     struct ap_lane_context *c;
-    struct ap_known_name *known;
+    uint64_t began;
+    int r;
 
     if (capability == NULL || (ret == NULL && capacity > 0)) return APIARY_EINVAL;
     if (capacity > 0 && !ap_sized_valid(rows.size, AP_FIRST_PROVIDER)) return APIARY_EINVAL;
     if (!ap_present(a)) return ap_absent(a);
     c = a->read_only ? NULL : ap_context_here(a);
     if (c == NULL) return discover_without(a, capability, &rows);
-    known = ap_known_place(c, capability);
-    return ap_known_is(known, capability) ? discover_known(a->seg, c, known, &rows)
-                                          : discover_stranger(a->seg, c, known, capability, ret, capacity);
+    if (!ap_cost_due(&c->discovered)) return discover_with(a, c, capability, ret, capacity);
+    began = a->seg->ops->now();
+    r = discover_with(a, c, capability, ret, capacity);
+    ap_cost_took(c->balance.costs, AP_COST_DISCOVER, a->seg->ops->now() - began);
+    return r;
 }
 
 int apiary_discover(apiary_t *a, const char *capability, apiary_provider_t *ret, size_t capacity)

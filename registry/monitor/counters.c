@@ -183,6 +183,47 @@ static void emit_times(struct counters_emitter *e, const struct seen_times *v)
     e->sample.histogram = NULL;
 }
 
+static void counters_tell_picks(struct counters_emitter *e, const struct seen_segment *v)
+{
+#define X(id, name, what) emit_of(e, name, v->costs.picks[AP_PICKED_##id]);
+    AP_PICKS(X)
+#undef X
+}
+
+/* By powers of two. */
+static void emit_cost(struct counters_emitter *e, const struct seen_segment *v, enum ap_cost_time kind)
+{
+    const struct ap_cost_spread *s = &v->costs.times[kind];
+    uint64_t bounds[AP_COST_POWERS + 1], counts[AP_COST_POWERS + 2] = {s->buckets[0]};
+    const struct ap_counter_histogram h = {.bounds = bounds, .counts = counts, .buckets = AP_COST_POWERS + 1, .sum = s->sum};
+
+    for (uint32_t i = 0; i <= AP_COST_POWERS; i++) bounds[i] = UINT64_C(1) << (ap_cost_power(kind) + i);
+    for (uint32_t i = 1; i < AP_COST_BUCKETS; i++) counts[1 + (i - 1) / 4] += s->buckets[i];
+    e->sample.histogram = &h;
+    if (e->rc == 0) e->rc = e->visit(e->user, e->row, &e->sample);
+    e->sample.histogram = NULL;
+}
+
+static void counters_tell_searches(struct counters_emitter *e, const struct seen_segment *v)
+{
+    emit_cost(e, v, AP_COST_SEARCH);
+}
+
+static void counters_tell_discoveries(struct counters_emitter *e, const struct seen_segment *v)
+{
+    emit_cost(e, v, AP_COST_DISCOVER);
+}
+
+static void counters_tell_pick_times(struct counters_emitter *e, const struct seen_segment *v)
+{
+    emit_cost(e, v, AP_COST_PICK);
+}
+
+static void counters_tell_recoveries(struct counters_emitter *e, const struct seen_segment *v)
+{
+    emit_cost(e, v, AP_COST_RECOVER);
+}
+
 static void counters_tell_waited(struct counters_emitter *e, const struct seen_agent *v)
 {
     emit_times(e, &v->waited);

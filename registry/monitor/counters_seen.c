@@ -97,8 +97,7 @@ static void see_sets(const struct ap_segment *seg, struct seen_segment *s)
     uint64_t bytes = ap_memory_quota_bytes(seg), changes = ap_instance_changes(seg);
 
     s->changes = changes > 0 ? changes - ap_instance_changes_begin(seg) : 0;
-    s->events = ap_load_relaxed(&seg->header->event_next);
-    if (s->events > 0) s->events--; /* numbers begin with 1 */
+    ap_costs_read(seg, &s->costs);
     ap_memory_held(seg, &s->values, &s->value_bytes);
     s->quota_bytes = bytes != UINT32_MAX ? bytes : AP_NO_VALUE;
     for (uint64_t i = 0; i < seg->places[AP_SECTION_DEAD].count; i++)
@@ -121,6 +120,27 @@ static int see_segment(struct ap_counters *c)
     see_members(c->seg, s);
     see_monitor(c->seg, s);
     see_sets(c->seg, s);
+    return 0;
+}
+
+/* Each kind that there is, also where nothing of it has happened: a rate has a beginning then. */
+static int see_events(struct ap_counters *c)
+{
+    static const char *const names[AP_EVENT_KINDS] = {
+#define X(name, text, a, b, c) [AP_EVENT_##name] = #name,
+        AP_EVENTS(X)
+#undef X
+    };
+    struct seen_event *rows = seen_room(c, AP_SCOPE_event, AP_EVENT_KINDS, sizeof *rows);
+
+    if (rows == NULL) return APIARY_ENOBLOCK;
+    for (uint32_t i = 1; i < AP_EVENT_KINDS; i++, rows++) {
+        ap_text_copy(rows->kind, names[i], sizeof rows->kind);
+        for (char *p = rows->kind; *p != '\0'; p++) *p = *p == '_' ? '-' : (char)(*p | 0x20);
+        rows->labels.of[0] = rows->kind;
+        rows->count = seen_whole(c)->costs.events[i];
+    }
+    c->seen[AP_SCOPE_event].count = AP_EVENT_KINDS - 1;
     return 0;
 }
 
@@ -512,7 +532,8 @@ static int see_refusals(struct ap_counters *c)
 int ap_counters_see(struct ap_counters *c)
 {
     int (*const see[AP_SCOPES])(struct ap_counters *) = {
-        [AP_SCOPE_segment] = see_segment,       [AP_SCOPE_pool] = see_pool,
+        [AP_SCOPE_segment] = see_segment,       [AP_SCOPE_event] = see_events,
+        [AP_SCOPE_pool] = see_pool,
         [AP_SCOPE_agent] = see_agents,          [AP_SCOPE_instance] = see_instances,
         [AP_SCOPE_supervised] = see_supervised, [AP_SCOPE_process] = see_processes,
         [AP_SCOPE_service] = see_services,      [AP_SCOPE_capability] = see_capabilities,

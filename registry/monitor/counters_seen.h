@@ -9,6 +9,7 @@
 #include "registry/monitor/swarm_queues.h"
 #include "registry/monitor/tally.h"
 #include "registry/routing/terms.h"
+#include "shm/cost.h"
 #include "shm/pool.h"
 #include "shm/times.h"
 
@@ -27,12 +28,18 @@ struct seen_segment {
     struct seen_labels labels;
     uint64_t members[APIARY_TOOL + 1]; /* by kind */
     uint64_t lanes, slabs, tasks[AP_TASK_STATES], uncollected, overdue, queues;
-    uint64_t changes, events;
+    uint64_t changes;
     uint64_t watching, stopped, watched; /* watched: ns since */
     char monitor[APIARY_NAME_MAX + 1];   /* the member that watches; "": nobody does */
     uint64_t values, value_bytes, quota_bytes;
     uint64_t dead, dead_entered, dead_dropped, kept, unkept;
     uint64_t others[AP_TALLY_KINDS], tally_rows, tally_limit;
+    struct ap_costs costs; /* of all lanes */
+};
+struct seen_event {
+    struct seen_labels labels;
+    uint64_t count;
+    char kind[24];
 };
 struct seen_pool {
     struct seen_labels labels;

@@ -13,6 +13,7 @@ struct ap_narrowed {
     bool plain; /* only those that offer the name without a major */
     bool by_major; /* the rules of each one's own major hold, too */
     bool passed;   /* a gate passes it on */
+    bool canary;   /* the name means a major that has a canary's part */
     bool refused;  /* one was left out because those do not allow the caller */
     uint32_t caller;
     uint32_t meant; /* the capability that the name means: with the major */
@@ -34,6 +35,7 @@ struct ap_pick {
     bool scored; /* best_score is there */
     struct ap_candidate best;
     uint64_t best_score;
+    enum ap_picked_as why; /* what is said of the best */
 };
 
 /* `seg`, `providers`, `service` and `not` are filled in. */

@@ -2,7 +2,6 @@
 #include "registry/routing/router.h"
 
 #include "core/hash.h"
-#include "registry/monitor/health.h"
 #include "registry/routing/bounds.h"
 #include "registry/routing/homes.h"
 #include "registry/routing/limits.h"
@@ -66,22 +65,6 @@ static uint64_t load_of(const struct ap_segment *seg, const struct ap_balance *b
         if (own > seg->geometry.queue_depth) own = 0;
     }
     return (own > depth ? own : depth) + ap_load_relaxed(&q->running);
-}
-
-enum ap_standing ap_route_swarm(const struct ap_swarm *swarm, uint64_t now)
-{
-    uint64_t beat = ap_load_relaxed(&swarm->beat);
-    uint32_t state = ap_load_relaxed(&swarm->state);
-
-    if (now > beat && now - beat >= AP_SILENT) return AP_STANDS_SILENT;
-    if (state == APIARY_WARNING || state == APIARY_CRITICAL)
-        return ap_health_fails(swarm, now) ? AP_STANDS_UNHEALTHY : AP_STANDS_STUCK;
-    return ap_swarm_weight(swarm) == 0 ? AP_STANDS_WEIGHTLESS : AP_STANDS_WELL;
-}
-
-bool ap_route_stuck(const struct ap_swarm *swarm, uint64_t now)
-{
-    return ap_route_swarm(swarm, now) == AP_STANDS_SILENT || ap_load_relaxed(&swarm->state) == APIARY_CRITICAL;
 }
 
 static enum ap_standing standing_of(const struct ap_candidate *c, uint64_t now)
@@ -217,6 +200,7 @@ static bool each_tried(struct ap_pick *p, uint32_t queue)
     if (q == NULL || __builtin_expect(ap_load_relaxed(&q->until) == 0, 1)) return true;
     if (queue == p->not || !fill(p, queue, &c) || c.standing != AP_STANDS_TRIAL || !ap_queue_probe(q, p->asking.now)) return true;
     p->best = c;
+    p->why = AP_PICKED_TRIAL;
     return false;
 }
 
@@ -286,6 +270,7 @@ static void pick_begin(struct ap_pick *p, uint32_t capability, const struct ap_b
     p->balance = balance;
     p->best.queue = AP_NO_QUEUE;
     p->scored = false;
+    p->why = key != 0 ? AP_PICKED_KEY : AP_PICKED_POLICY;
     p->narrowed = NULL;
     p->policy = &ap_policies[AP_POLICY_OTHERWISE];
     p->slow_start = 0;
@@ -351,6 +336,7 @@ static int majors_narrow(struct ap_pick *p, uint32_t capability, uint32_t drawn,
     at = ap_majors_choose(all, bare, drawn);
     if (at == -2) return APIARY_ENOPROVIDER;
     n->plain = at >= 0 && all->list[at].major == 0;
+    n->canary = at >= 0 && all->list[at].canary && drawn != UINT32_MAX;
     if (at >= 0) n->meant = all->list[at].capability;
     if (n->plain) p->narrowed = n;
     else if (at >= 0) p->providers = ap_capability_at(p->seg, all->list[at].capability)->providers;
@@ -361,7 +347,7 @@ static int majors_narrow(struct ap_pick *p, uint32_t capability, uint32_t drawn,
  * majors, and, of a name without a major, those of each provider's own. 0, APIARY_EFORBIDDEN. */
 static int rules_narrow(struct ap_pick *p, uint32_t capability, uint32_t caller, struct ap_narrowed *n)
 {
-    n->plain = n->by_major = n->refused = false;
+    n->plain = n->by_major = n->canary = n->refused = false;
     n->caller = caller;
     n->meant = capability;
     ap_rules_none(&n->rules);
@@ -423,6 +409,7 @@ static __attribute__((noinline)) int narrowed_choose(struct ap_pick *p, uint32_t
     if (r < 0) return r;
     if (ap_stateful(p->seg, n.meant)) {
         r = ap_home_pick(p, &n, true);
+        p->why = AP_PICKED_HOME;
         p->narrowed = NULL;
         return r;
     }
@@ -432,9 +419,13 @@ static __attribute__((noinline)) int narrowed_choose(struct ap_pick *p, uint32_t
 
         pick_choose(&preferring, turn, balance);
         n.rules.preferring = false;
-        if (preferring.best.queue != AP_NO_QUEUE && !AP_STANDS_APART(preferring.best.standing)) *p = preferring;
+        if (preferring.best.queue != AP_NO_QUEUE && !AP_STANDS_APART(preferring.best.standing)) {
+            *p = preferring;
+            p->why = AP_PICKED_PREFERRED;
+        }
     }
     if (p->best.queue == AP_NO_QUEUE) pick_choose(p, turn, balance);
+    if (n.canary && p->why == AP_PICKED_POLICY) p->why = AP_PICKED_CANARY;
     p->narrowed = NULL;
     return p->best.queue == AP_NO_QUEUE && n.refused ? APIARY_EFORBIDDEN : 0;
 }
@@ -456,9 +447,13 @@ static __attribute__((noinline)) int route_among(struct ap_pick *p, uint32_t cap
         /* A pick that has seen a provider's bit sees the flags that were set before it: that may be the first with rules. */
         if (has_narrows(p->seg, capability)) return route_among(p, capability, key, balance, ret_queue, ret_life);
     }
-    if (p->best.queue == AP_NO_QUEUE) return APIARY_ENOPROVIDER;
+    if (p->best.queue == AP_NO_QUEUE) {
+        ap_cost_picked(balance->costs, AP_PICKED_NONE, 1);
+        return APIARY_ENOPROVIDER;
+    }
     balance->turn = p->best.queue + 1;
     passed_on(p, balance);
+    ap_cost_picked(balance->costs, p->why != AP_PICKED_HOME && AP_STANDS_APART(p->best.standing) ? AP_PICKED_APART : p->why, 1);
     *ret_queue = p->best.queue;
     *ret_life = p->best.life;
     return 0;
@@ -479,7 +474,11 @@ AP_ALWAYS_INLINE int route_any(struct ap_segment *seg, uint32_t capability, int 
     only = ap_provider_only(row->providers, ap_provider_words(seg->geometry.queues));
     if (only == AP_NO_QUEUE || (has_narrows(seg, capability) && only_narrow(seg, capability)))
         return route_among(&p, capability, key, balance, ret_queue, ret_life);
-    if (only == not || !candidate(&p, only, ret_life)) return APIARY_ENOPROVIDER;
+    if (only == not || !candidate(&p, only, ret_life)) {
+        ap_cost_picked(balance->costs, AP_PICKED_NONE, 1);
+        return APIARY_ENOPROVIDER;
+    }
+    ap_cost_picked(balance->costs, AP_PICKED_ONLY, 1);
     *ret_queue = only;
     return 0;
 }

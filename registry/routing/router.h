@@ -25,6 +25,7 @@
 #include "core/must_check.h"
 #include "registry/discovery/discovery.h"
 #include "registry/routing/policy.h"
+#include "shm/cost.h"
 #include "shm/move.h"
 
 /* Private to a lane. */
@@ -35,6 +36,7 @@ struct ap_balance {
     uint64_t *places, passed;            /* per queue, for picks in rounds (policy.h); may be NULL */
     uint32_t caller; /* the service that the tasks' caller calls for, + 1; 0: none (rules.h) */
     uint64_t from_gate; /* AP_PASSED, if a gate passes them on */
+    struct ap_costs *costs; /* of the lane, where its picks are counted; NULL: they are not */
 };
 /* A place to begin at, from a number that differs from lane to lane. */
 void ap_balance_begin(struct ap_balance *balance, const struct ap_segment *seg, uint64_t number);

@@ -76,6 +76,14 @@ expect 0 'refused: an unknown capability of caller .shop.: 1 times APIARY_ENOCAP
 expect 4 "nothing is known of 'nothing'" apiary stats nothing
 expect 64 'interval' apiary stats --interval never
 is "['failing']" "[a['agent'] for a in d['agents']]" failing
+# Each task that was delegated had one pick; each of the commands is a lane, whose first search and pick are measured.
+is "11" "d['registry']['picks']['only']"
+is "11 True" "'%(measured)d' % d['registry']['times']['pick'] + ' %s' % (d['registry']['times']['search']['measured'] >= 11)"
+is "True" "d['registry']['times']['pick']['p50_ns'] <= d['registry']['times']['pick']['max_ns']"
+is "None 0" "'%(max_ns)s %(measured)d' % d['registry']['times']['recover']"
+is "1" "d['registry']['events']['swarm-registered']"
+expect 0 '^picked: only 11' apiary stats
+expect 0 '^events: .*swarm-registered 1' apiary stats
 sound "after the tasks"
 
 # Between two moments: what was there before is not shown.
@@ -113,6 +121,7 @@ while [ "$kills" -lt 3 ]; do
 done
 ended=$(of "pair('load', 'echo', 'ended')" --pairs)
 [ "$ended" -le "$answered" ] && [ "$ended" -ge $((answered - kills)) ] || fail "$answered tasks were answered, and $ended counted"
+is "True" "d['registry']['times']['recover']['measured'] >= $kills and d['registry']['events']['swarm-died'] >= $kills"
 sound "after kills"
 
 # More names than there are rows: none is cut without a word.

@@ -147,9 +147,7 @@ Test(check_answers, geometry)
       "header 0 S7! geometry.members: 5, but the sections say 6; section 0 S6! count 6, not 5");
     A(header->geometry.members, 7,
       "header 0 S7! geometry.members: 7, but the sections say 6; section 0 S6! count 6, not 7");
-    A(header->geometry.lanes, 13,
-      "header 0 S7! geometry.lanes: 13, but the sections say 12; section 1 S6! count 12, not 13; section 22 S6! count 12, not "
-      "13; section 28 S6! count 12, not 13; lane 12 L7! the mutex' kind is 0x0, not 0x90");
+    A(header->geometry.lanes, 13, "header 0 S7! geometry.lanes: 13, but the sections say 12"); /* it is too small for 13 */
     A(header->geometry.tasks, 65, "header 0 S7! geometry.tasks: 65, but the sections say 128");
     A(header->geometry.tasks, 192, "header 0 S7! geometry.tasks: 192, but the sections say 128");
     A(header->geometry.queues, 6, "header 0 S7! geometry.queues: 6, but the sections say 5");

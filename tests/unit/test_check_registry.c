@@ -339,7 +339,7 @@ Test(check_registry, the_swarm_of_an_agent)
     ap_lane_at(&d.seg, 11)->life = AP_LIFE(1, AP_LIFE_DEAD);
     q->life = AP_QUEUE_LIFE(1, 11, AP_QUEUE_OPEN);
     SAYS(a->swarm, 3,
-         "queue 4 Q9 repairable at -564736: its consumer, lane 11, is dead\n"
+         "queue 4 Q9 repairable at -1121792: its consumer, lane 11, is dead\n"
          "agent 4 R3 repairable: its queue is OPEN, swarm 3 is not LIVE");
 }
 

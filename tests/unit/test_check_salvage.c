@@ -152,29 +152,29 @@ Test(check_salvage, neither_is_believed_beyond_the_other)
 
     no_geometry();
     T(LANES).count = 5;
-    S("g.lanes 5; lanes.count 5; rule_holds.count 5; drafts.count 5");
+    S("g.lanes 5; lanes.count 5; costs.count 5; rule_holds.count 5; drafts.count 5");
     T(LANES).count = 13;
     S("");
     T(LANES).offset = 4095;
-    S("g.lanes 0; lanes.offset 4096; lanes.stride 1; lanes.count 0; rule_holds.count 0; drafts.count 0");
+    S("g.lanes 0; lanes.offset 4096; lanes.stride 1; lanes.count 0; costs.count 0; rule_holds.count 0; drafts.count 0");
     T(LANES).offset = 4096;
     S("lanes.offset 4096");
     T(LANES).offset = 4096 + 63;
-    S("g.lanes 0; lanes.offset 4096; lanes.stride 1; lanes.count 0; rule_holds.count 0; drafts.count 0");
+    S("g.lanes 0; lanes.offset 4096; lanes.stride 1; lanes.count 0; costs.count 0; rule_holds.count 0; drafts.count 0");
     T(LANES).offset = size;
-    snprintf(want, sizeof want, "g.lanes 0; lanes.offset %llu; lanes.count 0; rule_holds.count 0; drafts.count 0",
+    snprintf(want, sizeof want, "g.lanes 0; lanes.offset %llu; lanes.count 0; costs.count 0; rule_holds.count 0; drafts.count 0",
              (unsigned long long)size);
     S(want);
     T(LANES).offset = size + 64;
-    S("g.lanes 0; lanes.offset 4096; lanes.stride 1; lanes.count 0; rule_holds.count 0; drafts.count 0");
+    S("g.lanes 0; lanes.offset 4096; lanes.stride 1; lanes.count 0; costs.count 0; rule_holds.count 0; drafts.count 0");
     T(LANES).offset = size - 512;
-    snprintf(want, sizeof want, "g.lanes 2; lanes.offset %llu; lanes.count 2; rule_holds.count 2; drafts.count 2",
+    snprintf(want, sizeof want, "g.lanes 2; lanes.offset %llu; lanes.count 2; costs.count 2; rule_holds.count 2; drafts.count 2",
              (unsigned long long)size - 512);
     S(want);
     T(LANES).stride = 0;
-    S("g.lanes 0; lanes.offset 4096; lanes.stride 1; lanes.count 0; rule_holds.count 0; drafts.count 0");
+    S("g.lanes 0; lanes.offset 4096; lanes.stride 1; lanes.count 0; costs.count 0; rule_holds.count 0; drafts.count 0");
     T(LANES).stride = 128;
-    S("g.lanes 0; lanes.offset 4096; lanes.stride 1; lanes.count 0; rule_holds.count 0; drafts.count 0");
+    S("g.lanes 0; lanes.offset 4096; lanes.stride 1; lanes.count 0; costs.count 0; rule_holds.count 0; drafts.count 0");
 }
 
 Test(check_salvage, what_depends_on_one_another)

@@ -219,7 +219,7 @@ Test(segment, geometry_is_judged)
 
     cr_assert_eq(ap_geometry_normalise(&ap_shm_parts, &g, message, sizeof message), 0);
     cr_assert_eq(g.tasks, 8192);
-    cr_assert_leq(ap_layout_sections(&ap_shm_parts, &g, sections), UINT64_C(17) << 20);
+    cr_assert_leq(ap_layout_sections(&ap_shm_parts, &g, sections), UINT64_C(18) << 20);
     g.queue_depth = 100;
     cr_assert_eq(ap_geometry_normalise(&ap_shm_parts, &g, message, sizeof message), APIARY_EINVAL);
     cr_assert(strstr(message, "queue_depth") != NULL && strstr(message, "power of two") != NULL, "%s", message);

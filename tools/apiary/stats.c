@@ -181,6 +181,10 @@ static int stats_show(const struct tool *t, const struct ap_segment *seg, const 
         putchar('\n');
         print_capabilities(seg, s);
         print_refusals(seg, s);
+        if (of == NULL) {
+            putchar('\n');
+            stats_registry_print(s);
+        }
     }
     print_others(s);
     return TOOL_OK;

@@ -1,4 +1,4 @@
-/* coordination.js - claims with who holds them and how many wait, and the memory that swarms share. */
+/* coordination.js - claims with who holds them and how many wait, the memory that swarms share, and what the registry itself does. */
 import {drawBadge, drawFigures, h, panel, setText} from './dom.js';
 import {bytes, count, duration, NONE, plural, ratio} from './format.js';
 import {Table} from './table.js';
@@ -25,6 +25,22 @@ function keyTable() {
     ]});
 }
 
+const WORK = [['search', 'Search', 'a capability by its name'], ['discover', 'Discovery', 'the providers of a capability'],
+              ['pick', 'Pick', 'the provider of a task'], ['recover', 'Recovery', 'of a dead thread']];
+const REPAIRED = ['task-requeued', 'task-moved', 'task-lost', 'task-crashed', 'claim-freed', 'blocks-swept', 'agent-ejected'];
+
+/* Times of the registry, why it picked, and what it repaired. */
+function registryFigures(r) {
+    const most = Object.entries(r.picks).filter(([, n]) => n > 0).sort((a, b) => b[1] - a[1]), all = most.reduce((n, [, one]) => n + one, 0);
+    return [
+        ...WORK.map(([key, name, what]) => ({name, value: r.times[key].measured > 0 ? duration(r.times[key].p50_ns) : NONE,
+                                            hint: r.times[key].measured > 0 ? `p99 ${duration(r.times[key].p99_ns)}: ${what}` : `none yet: ${what}`})),
+        {name: 'Picks', value: count(all), hint: most.map(([why, n]) => `${why} ${ratio(n, all)}`).join(', ') || 'none yet'},
+        {name: 'Repaired', value: count(REPAIRED.reduce((n, kind) => n + (r.events[kind] || 0), 0)),
+         hint: REPAIRED.filter((kind) => r.events[kind]).map((kind) => `${kind} ${count(r.events[kind])}`).join(', ') || 'nothing'},
+    ];
+}
+
 export function open(root, app) {
     const totals = h('dl', {class: 'figures', 'aria-label': 'Claims, in all'});
     const claims = claimTable(), keys = keyTable();
@@ -40,8 +56,11 @@ export function open(root, app) {
     const said = h('span');
     claimPanel.aside.append(h('label', null, 'Search', search));
     memoryPanel.aside.append(said, h('label', null, 'Name space', space, spaces), h('label', null, 'or local of', local, locals), h('label', null, 'Keys from', prefix));
-    root.replaceChildren(h('h1', {class: 'seen-by-readers'}, 'Coordination'), totals, claimPanel, memoryPanel);
-    let toldClaims, toldKeys, caches = null, wrong = '';
+    const work = h('dl', {class: 'figures', 'aria-label': 'What the registry does'});
+    const noWork = h('p', {class: 'absent', hidden: true}, 'This apiaryd does not tell what the registry does.');
+    const workPanel = panel('Registry', noWork, work);
+    root.replaceChildren(h('h1', {class: 'seen-by-readers'}, 'Coordination'), totals, claimPanel, memoryPanel, workPanel);
+    let toldStats, toldClaims, toldKeys, caches = null, wrong = '';
     const ask = (changes) => {
         app.choose(changes);
         refresh().then(draw, () => draw());
@@ -50,6 +69,7 @@ export function open(root, app) {
         const query = {namespace: app.query.get('namespace'), local: app.query.get('local'), prefix: app.query.get('prefix')};
         toldClaims = await app.ask('claims');
         caches = await app.ask('caches');
+        toldStats = await app.ask('stats');
         try {
             toldKeys = await app.ask('memory', query);
             wrong = '';
@@ -76,6 +96,10 @@ export function open(root, app) {
             ]);
             claims.rows(c.claims.filter((one) => !wanted || `${one.key} ${one.holder}`.toLowerCase().includes(wanted)));
         }
+        const registry = toldStats && toldStats.registry;
+        noWork.hidden = toldStats === undefined || !!registry;
+        work.hidden = !registry;
+        if (registry) drawFigures(work, registryFigures(registry));
         if (document.activeElement !== search) search.value = app.query.get('f') || '';
         for (const [input, name] of [[space, 'namespace'], [local, 'local'], [prefix, 'prefix']]) {
             if (document.activeElement !== input) input.value = app.query.get(name) || '';

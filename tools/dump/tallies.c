@@ -1,6 +1,7 @@
 /* tools/dump/tallies.c - shmdump: what was counted of agents and of those who call them. See dump.h, shm/times.h. */
 #include "registry/discovery/discovery.h"
 #include "registry/monitor/tally.h"
+#include "shm/cost.h"
 #include "shm/queue.h"
 #include "tools/common/spread.h"
 #include "tools/dump/dump.h"
@@ -24,6 +25,40 @@ void dump_part_times(const struct dump *d, const struct dump_options *options, j
         json_array_append_new(list, o);
     }
     json_object_set_new(whole, "times", list);
+}
+
+/* All lanes together: what one of them has counted says little. */
+void dump_part_costs(const struct dump *d, const struct dump_options *options, json_t *whole)
+{
+    static const char *const picks[] = {
+#define X(id, name, what) name,
+        AP_PICKS(X)
+#undef X
+    };
+    static const char *const times[] = {
+#define X(id, name, power, what) name,
+        AP_COST_TIMES(X)
+#undef X
+    };
+    json_t *o = json_object(), *counts = json_object(), *took = json_object();
+    struct ap_costs all;
+
+    (void)options;
+    ap_costs_read(&d->seg, &all);
+    for (uint32_t i = 0; i < AP_PICKS_END; i++) json_object_set_new(counts, picks[i], dump_number(all.picks[i]));
+    for (uint32_t k = 0; k < AP_COST_TIMES_END; k++) {
+        json_t *buckets = json_array();
+
+        for (uint32_t i = 0; i < AP_COST_BUCKETS; i++) {
+            if (all.times[k].buckets[i] == 0) continue;
+            json_array_append_new(buckets, json_pack("[o, o]", dump_number(ap_cost_lower(k, i)),
+                                                     dump_number(all.times[k].buckets[i])));
+        }
+        json_object_set_new(took, times[k], json_pack("{s:o, s:o}", "sum_ns", dump_number(all.times[k].sum), "buckets", buckets));
+    }
+    json_object_set_new(o, "picks", counts);
+    json_object_set_new(o, "times", took);
+    json_object_set_new(whole, "costs", o);
 }
 
 static json_t *tally_json(const struct dump *d, const struct ap_tally *t)

@@ -120,7 +120,9 @@ json_t *stats_head(const struct ap_segment *seg, const char *segment, const stru
     json_object_set_new(o, "others", json_pack("{s:o, s:o, s:o}", "pairs", tool_json_number(s->others[AP_TALLY_PAIR]), "failed",
                                                tool_json_number(s->others[AP_TALLY_FAILED]), "refused",
                                                tool_json_number(s->others[AP_TALLY_REFUSED])));
-    if (!pairs) json_object_set_new(o, "refusals", refusals_json(seg, s));
+    if (pairs) return o;
+    json_object_set_new(o, "refusals", refusals_json(seg, s));
+    json_object_set_new(o, "registry", stats_registry_json(s));
     return o;
 }
 

@@ -4,6 +4,7 @@
 #define AP_TOOLS_VIEW_STATS_H
 
 #include "registry/monitor/tally.h"
+#include "shm/cost.h"
 #include "shm/times.h"
 #include "tools/view/view.h"
 
@@ -19,6 +20,7 @@ struct stats {
     struct ap_tally *tallies; /* no others; by their kinds, queues, capabilities, callers and codes */
     size_t tally_count;
     uint64_t others[AP_TALLY_KINDS]; /* counted, and not told apart */
+    struct ap_costs costs; /* of the registry itself, whatever was asked for */
     uint64_t now; /* when; CLOCK_MONOTONIC */
     uint64_t span; /* ns between two moments; 0: since ever */
 };
@@ -47,6 +49,11 @@ bool stats_capability_counts(const struct stats *s, uint32_t queue, uint32_t cap
 /* stats_pairs.c: who calls whom, as a table, or as a list. */
 void stats_pairs_print(const struct ap_segment *seg, const struct stats *s);
 void stats_pairs_rows(const struct ap_segment *seg, const struct stats *s, view_row_fn visit, void *user);
+
+/* stats_registry.c: what the registry does itself. since: takes away what there was before. */
+void stats_registry_print(const struct stats *s);
+json_t *stats_registry_json(const struct stats *s);
+void stats_registry_since(struct ap_costs *costs, const struct ap_costs *before);
 
 /* For both: of tasks that have ended the part that went well, in percent; "-", null where none has. Means of ns: the same. */
 const char *stats_success(const uint64_t counts[AP_TALLY_COUNTS_END], char ret[16]);

@@ -81,6 +81,7 @@ void stats_take(const struct ap_segment *seg, const char *of, struct stats *ret)
 
     memset(ret, 0, sizeof *ret);
     ret->now = seg->ops->now();
+    ap_costs_read(seg, &ret->costs);
     stats_agents(seg, of, index, ret);
     ap_tally_used(seg, &all);
     ret->tallies = tool_alloc((all + 1) * sizeof *ret->tallies);
@@ -163,4 +164,5 @@ void stats_since(struct stats *s, const struct stats *before)
         for (int n = 0; b != NULL && n < AP_TALLY_COUNTS_END; n++) take_away(&s->tallies[i].counts[n], b->counts[n]);
     }
     for (int i = 0; i < AP_TALLY_KINDS; i++) take_away(&s->others[i], before->others[i]);
+    stats_registry_since(&s->costs, &before->costs);
 }
