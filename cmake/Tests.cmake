@@ -206,12 +206,13 @@ if("unit" IN_LIST APIARY_TESTS)
         add_executable(${program} ${source} ${unit_shim})
         set_target_properties(${program} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${test_bin} ENABLE_EXPORTS ON)
         target_link_libraries(${program} PRIVATE $<TARGET_NAME_IF_EXISTS:unit_support>
-            apiary_kinds_static $<TARGET_NAME_IF_EXISTS:apiary_dump> $<TARGET_NAME_IF_EXISTS:apiary_history> apiary_dashboard
+            apiary_kinds_static $<TARGET_NAME_IF_EXISTS:apiary_dump> apiary_dashboard
             $<TARGET_NAME_IF_EXISTS:apiary_tools> $<TARGET_NAME_IF_EXISTS:apiary_perf_stat>
             linear apiary_static apiary_test_flags ${criterion})
-        file(STRINGS ${source} views REGEX "#include \"tools/view/")
+        # Objects, which no test needs that has a runtime of its own.
+        file(STRINGS ${source} views REGEX "#include \"tools/(view|history)/")
         if(views)
-            target_link_libraries(${program} PRIVATE $<TARGET_NAME_IF_EXISTS:apiary_view>)
+            target_link_libraries(${program} PRIVATE $<TARGET_NAME_IF_EXISTS:apiary_view> $<TARGET_NAME_IF_EXISTS:apiary_history>)
         endif()
         file(STRINGS ${source} injects REGEX "#include \"tests/support/inject.h\"")
         if(injects)

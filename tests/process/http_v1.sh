@@ -45,11 +45,18 @@ dead_are()
 until_true dead_are 3
 until_true apiary wait --all --config "$config"
 
+past() # past QUERY EXPRESSION: what it is of the answer j of /v1/history
+{
+    body_of "/v1/history?step=10s&$1" | python3 -c 'import json, sys; j = json.load(sys.stdin); print(eval(sys.argv[1]))' "$2"
+}
+past_is() { [ "$(past "$1" "$2")" = "$3" ]; }
+until_true past_is of=agents 'any("ran" in r for s in j["steps"] for r in s["rows"]) and len(j["steps"]) > 1' True
+
 # ---- as the schema says, and as the commands do
 
 python3 "$APIARY_SOURCE/tests/process/lib_schema.py" "$port" "$APIARY_SOURCE/tools/openapi.json" >"$folder/schema" || fail "$(cat "$folder/schema")"
 tail -1 "$folder/schema"
-for list in status.swarms services.agents capabilities.capabilities tasks.tasks dead.dead kept.kept claims.claims events.events metrics.metrics stats.agents stats.refusals pairs.pairs; do
+for list in status.swarms services.agents capabilities.capabilities tasks.tasks dead.dead kept.kept claims.claims events.events metrics.metrics history.rows history.steps stats.agents stats.refusals pairs.pairs; do
     grep -qE "^empty:.* /v1/$list( |\$)" "$folder/schema" && fail "nothing was in /v1/$list"
 done
 diff <(body_of /v1/openapi.json) "$APIARY_SOURCE/tools/openapi.json" >/dev/null || fail 'the schema that is served is another one'
@@ -91,6 +98,10 @@ END
 all=$(apiary task ls --json | python3 -c 'import json, sys; print(len(json.load(sys.stdin)["tasks"]))')
 [ "$(paged /v1/tasks tasks 2)" = "$all" ] || fail "tasks by pages: $(paged /v1/tasks tasks 2), not $all"
 [ "$(paged /v1/dead dead 1)" = "$(apiary dead ls --json | grep -c '"number"')" ] || [ "$(paged /v1/dead dead 1)" -ge 3 ] || fail 'the dead by pages'
+past_is limit=1 'len(j["steps"]), j["next"] == j["steps"][0]["at_ms"]' '(1, True)' || fail "a step of the past: $(body_of '/v1/history?limit=1' | tail -c 500)"
+past_is "limit=1&after=$(past limit=1 'j["next"]')" 'len(j["steps"]), j["steps"][0]["at_ms"]' "(1, $(past limit=2 'j["steps"][1]["at_ms"]'))" || fail 'the next step'
+past_is 'service=nobody' 'j["rows"]' '[]' || fail 'the past of nobody'
+[ "$(past of=pairs 'sorted(j["rows"][0]) == ["caller", "capability", "service"]')" = True ] || fail 'pairs'
 newest=$(apiary events --json --last 2 | python3 -c 'import json, sys; print([e["number"] for e in json.load(sys.stdin)["events"]])')
 [ "$(body_of '/v1/events?limit=2' | python3 -c 'import json, sys; print([e["number"] for e in json.load(sys.stdin)["events"]])')" = "$newest" ] ||
     fail 'the newest events are others'
@@ -112,6 +123,9 @@ refused 'limit is there twice' '/v1/tasks?limit=1&limit=2'
 refused "state: 'lost' is none" '/v1/tasks?state=lost'
 refused "kind: 'nothing' is none; there are" '/v1/events?kind=nothing'
 refused "since: 'soon' is neither" '/v1/events?since=soon'
+refused "until: 'soon' is neither" '/v1/history?until=soon'
+refused "step: 'x' is no time" '/v1/history?step=x'
+refused "of: 'tasks' is none; services" '/v1/history?of=tasks'
 refused "tag: 'No Tag' is no tag" '/v1/services?tag=No%20Tag'
 refused "service: '\.\./x' is no name" '/v1/services?service=../x'
 refused 'needs a value of 1 to 127 bytes' '/v1/status?service='

@@ -22,6 +22,7 @@ static const struct apiary_command commands[] = {
     {"kept", "list, fetch and forget results that outlive their tasks", cmd_kept},
     {"claim", "claim keys that one at a time may have, and run commands meanwhile", cmd_claim},
     {"events", "show what has changed or was repaired", cmd_events},
+    {"history", "show what was counted over the last week", cmd_history},
     {"metrics", "print what is counted, for Prometheus", cmd_metrics},
     {"memory", "keys and values that swarms share, and the local memory of each", cmd_memory},
     {"drain", "route no new tasks to a swarm and wait until it has none", cmd_drain},

@@ -28,6 +28,7 @@
 #include "tools/apiaryd/events.h"
 #include "tools/apiaryd/health.h"
 #include "tools/apiaryd/http.h"
+#include "tools/apiaryd/past.h"
 #include "tools/apiaryd/ready.h"
 #include "tools/common/common.h"
 #include "tools/common/state.h"
@@ -225,6 +226,16 @@ static struct keeper *apiaryd_keep(apiary_t *a, const char *name, const struct d
     return keeper;
 }
 
+static struct past_keeper *apiaryd_keep_past(apiary_t *a, const char *name, const struct duties *duties)
+{
+    char *folder = tool_state_folder(duties->state, name), why[HISTORY_WHY];
+    struct past_keeper *keeper = past_keeper_start(a, folder, why);
+
+    if (keeper == NULL) ap_log(4, "the history is not kept: %s", why);
+    free(folder);
+    return keeper;
+}
+
 static struct http *apiaryd_serve(apiary_t *a, const char *name, const struct duties *duties)
 {
     char *folder = tool_state_folder(duties->state, name), why[HTTP_WHY];
@@ -276,6 +287,7 @@ static int apiaryd_watch(const struct tool *t, apiary_t *a, const char *name, co
     struct health *health = health_start(a, duties->interval, unhealthy, sizeof unhealthy);
     if (health == NULL) ap_log(3, "nobody is asked whether it is well: %s", unhealthy);
     struct keeper *keeper = apiaryd_keep(a, name, duties);
+    struct past_keeper *past = apiaryd_keep_past(a, name, duties);
     struct http *http = apiaryd_serve(a, name, duties);
     ap_log(6, "%s %s, %" PRIu64 " bytes", duties->created ? "created" : "took over", name, a->seg->size);
     sigset_t signals;
@@ -289,6 +301,7 @@ static int apiaryd_watch(const struct tool *t, apiary_t *a, const char *name, co
     http_stop(http);
     health_stop(health);
     *ret_used = !keeper_stop(keeper);
+    if (!past_keeper_stop(past)) *ret_used = true;
     ap_monitor_stop(monitor);
     return TOOL_OK;
 }

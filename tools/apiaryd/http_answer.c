@@ -7,8 +7,9 @@
 #include "tools/apiaryd/ready.h"
 #include "tools/common/common.h"
 #include "tools/common/metrics.h"
-#include "tools/view/view.h"
+#include "tools/view/past.h"
 #include "tools/view/stats.h"
+#include "tools/view/view.h"
 
 #define TYPE_JSON "application/json"
 #define TYPE_TEXT "text/plain; charset=utf-8"
@@ -204,6 +205,18 @@ static bool answer_events(const struct http_asked *asked, struct http_answer *re
     return answer_json(ret, view_events_json(asked->a->seg, asked->segment, asked->folder, &events));
 }
 
+static bool answer_history(struct http_asked *asked, struct http_answer *ret)
+{
+    const struct request_verdict *v = &asked->verdict;
+    struct view_past past = {.since = v->since, .until = v->until, .step = v->step, .after = v->after, .most = v->limit,
+                             .service = v->service[0] != '\0' ? v->service : NULL};
+    char why[HISTORY_WHY];
+
+    if (v->of[0] != '\0' && !past_kind_of(v->of, &past.kind))
+        return answer_refuse(asked, ret, "of", v->of, "none; services, agents and pairs are");
+    return answer_json(ret, view_past_json(asked->segment, asked->folder, &past, why));
+}
+
 static bool answer_stats(const struct http_asked *asked, struct http_answer *ret)
 {
     const struct ap_segment *seg = asked->a->seg;
@@ -279,6 +292,8 @@ bool http_answer(struct http_asked *asked, struct http_answer *ret)
     case REQUEST_STATS:
     case REQUEST_PAIRS:
         return answer_stats(asked, ret);
+    case REQUEST_HISTORY:
+        return answer_history(asked, ret);
     case REQUEST_COUNTERS:
         return answer_counters(asked, ret);
     case REQUEST_OPENAPI:

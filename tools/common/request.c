@@ -73,9 +73,10 @@ void request_judge(const struct request *r, struct request_verdict *ret)
 
 enum request_argument_kind {
     ARGUMENT_SERVICE, ARGUMENT_TAG, ARGUMENT_KIND, ARGUMENT_STATE, ARGUMENT_LIMIT, ARGUMENT_AFTER, ARGUMENT_SINCE,
-    ARGUMENT_NAME
+    ARGUMENT_UNTIL, ARGUMENT_STEP, ARGUMENT_OF, ARGUMENT_NAME
 };
-static const char *const argument_names[] = {"service", "tag", "kind", "state", "limit", "after", "since", "name"};
+static const char *const argument_names[] = {"service", "tag",  "kind", "state", "limit", "after",
+                                             "since",   "until", "step", "of",    "name"};
 #define ARGUMENTS (sizeof argument_names / sizeof *argument_names)
 
 /* Whether it is one of the words of a route. */
@@ -118,7 +119,7 @@ static void argument_kind(struct request_verdict *v, const char *text)
 static void argument_take(struct request_verdict *v, enum request_argument_kind which, const char *text)
 {
     char *const texts[] = {[ARGUMENT_SERVICE] = v->service, [ARGUMENT_TAG] = v->tag, [ARGUMENT_STATE] = v->state,
-                           [ARGUMENT_NAME] = v->name};
+                           [ARGUMENT_OF] = v->of, [ARGUMENT_NAME] = v->name};
     uint64_t n = 0;
 
     switch (which) {
@@ -126,6 +127,7 @@ static void argument_take(struct request_verdict *v, enum request_argument_kind 
     case ARGUMENT_TAG:
     case ARGUMENT_STATE:
     case ARGUMENT_NAME:
+    case ARGUMENT_OF:
         memcpy(texts[which], text, strlen(text) + 1);
         break;
     case ARGUMENT_KIND:
@@ -140,9 +142,14 @@ static void argument_take(struct request_verdict *v, enum request_argument_kind 
             request_refuse(v, 400, "after: '%s' is no number; it is the 'next' of the answer before", AP_SHOWN(text, 40));
         break;
     case ARGUMENT_SINCE:
-        if (event_since(text, &v->since) < 0)
-            request_refuse(v, 400, "since: '%s' is neither a span (90s, 10m, 1h) nor a time (2025-01-31T12:00:00Z)",
-                           AP_SHOWN(text, 40));
+    case ARGUMENT_UNTIL:
+        if (event_since(text, which == ARGUMENT_SINCE ? &v->since : &v->until) < 0)
+            request_refuse(v, 400, "%s: '%s' is neither a span (90s, 10m, 1h) nor a time (2025-01-31T12:00:00Z)",
+                           argument_names[which], AP_SHOWN(text, 40));
+        break;
+    case ARGUMENT_STEP:
+        if (tool_duration(text, &v->step) < 0)
+            request_refuse(v, 400, "step: '%s' is no time, such as 10s, 5m or 1h", AP_SHOWN(text, 40));
         break;
     }
 }

@@ -33,6 +33,7 @@
     X(EVENTS, "/v1/events", "since service kind limit", "The newest events, as apiary events")            \
     X(STATS, "/v1/stats", "", "How long tasks wait and run and how they end, as apiary stats")            \
     X(PAIRS, "/v1/pairs", "", "Who calls whom, as apiary stats --pairs")                                  \
+    X(HISTORY, "/v1/history", "since until step of service limit after", "The past, as apiary history")   \
     X(COUNTERS, "/v1/metrics", "name", "What is counted, as apiary metrics --json")                       \
     X(OPENAPI, "/v1/openapi.json", "", "The schema of the answers in JSON")
 
@@ -67,9 +68,10 @@ struct request_verdict {
     enum request_route route;
     uint32_t given;  /* bits of the arguments that it has had */
     uint32_t limit;
-    uint64_t after, since; /* since: CLOCK_REALTIME */
-    char name[REQUEST_TEXT_MAX + 1];
+    uint64_t after, since, until; /* since, until: CLOCK_REALTIME */
+    uint64_t step; /* ns */
     char service[REQUEST_TEXT_MAX + 1], tag[REQUEST_TEXT_MAX + 1], kind[REQUEST_TEXT_MAX + 1], state[REQUEST_TEXT_MAX + 1]; /* "" */
+    char of[REQUEST_TEXT_MAX + 1], name[REQUEST_TEXT_MAX + 1]; /* "" */
     char why[REQUEST_WHY]; /* a sentence, where it is refused */
 };
 void request_judge(const struct request *r, struct request_verdict *ret);
