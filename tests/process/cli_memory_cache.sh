@@ -26,6 +26,8 @@ expect 0 '^evicted +8 ' apiary memory stats
 expect 0 '^pages +yes +12 +12 +8 +8' apiary memory caches
 expect 0 '"evicted_unfetched": 8' apiary memory caches --json
 for n in 1 2 3 4; do expect 0 x apiary memory get other$n; done
+expect 0 '^default +global +4 +4' apiary memory spaces
+expect 0 '^pages +cache +12 +12' apiary memory spaces
 expect 5 . apiary memory put other5 x
 for ((n = 0; n < 10;)); do killed_within apiary memory put killed$n x --namespace pages && n=$((n + 1)); done
 for n in $(seq 1 20); do expect 0 . apiary memory put again$n x --namespace pages; done

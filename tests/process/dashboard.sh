@@ -76,11 +76,12 @@ task=$(apiary delegate --detach gate.pass x)
 start "$folder/claim" apiary claim run lock/one -- cat "$folder/gate"
 until_true sh -c 'apiary claim ls | grep -q lock/one'
 expect 0 '' apiary memory put user/1 hello
+expect 0 '' apiary memory put bytes "$(printf 'a\\001b')" --local text_service
 for scheme in light dark; do
     for size in '1280 900' '390 844'; do
         page scheme "$scheme"
         page size "$size"
-        for view in overview flow swarm/text_service tasks "tasks?task=$task" 'tasks?tab=slow' 'tasks?tab=dead' 'tasks?tab=kept' coordination events; do
+        for view in overview flow swarm/text_service tasks "tasks?task=$task" 'tasks?tab=slow' 'tasks?tab=dead' 'tasks?tab=kept' coordination 'coordination?key=user/1' events; do
             page js "location.hash = '#/$view'"
             page until "document.querySelector('nav [aria-current]').dataset.view === '${view%%[/?]*}'"
             page js 'new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))'
@@ -93,6 +94,11 @@ page js "location.hash = '#/tasks'"
 page until "$(row "$task") && $(row "$task").innerText.includes('running')"
 page js "location.hash = '#/coordination'"
 page until "document.querySelector('main').innerText.includes('lock/one')"
+page until "$(row user/1)"
+page js "$(row user/1).click()"
+page until "document.querySelector('pre').innerText === 'hello'"
+page js "$(row @text_service).click()"
+page until "$(row bytes) && !document.querySelector('pre').offsetParent"
 page js "location.hash = '#/events?kind=swarm-registered'"
 page until "document.querySelectorAll('tr[data-key]').length === 2"
 

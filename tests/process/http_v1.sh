@@ -3,7 +3,7 @@
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
 . "$APIARY_SOURCE/tests/process/lib_http.sh" || exit 1
 cat >"$config" <<END
-meta_registry: {members: 64, lanes: 128, tasks: 512, health_check_interval: 30000}
+meta_registry: {members: 64, lanes: 128, tasks: 512, caches: [pages], health_check_interval: 30000}
 swarms:
   - service: text_service
     tags: [eu, fast]
@@ -33,6 +33,10 @@ for i in 1 2 3 4 5; do expect 0 '' apiary delegate gate --detach; done
 expect 0 '' apiary delegate text.upper abc --detach --keep 1h
 expect 0 '' apiary claim acquire some/key --ttl 1h
 expect 0 '' apiary memory put one 1
+for i in 1 2 3 4 5; do expect 0 '' apiary memory put "page/$i" "$i" --namespace pages --ttl 1h; done
+expect 0 '' apiary memory put word grün --local text_service
+head -c 5000 /dev/zero | expect 0 '' apiary memory put zeros - --namespace pages
+expect 0 '' apiary memory put long "$(printf x; printf "ü%.0s" {1..2100})x"
 expect 0 '' apiary delegate text.upper abc --detach --delay 1h
 expect 7 'it stays in drain' apiary drain gate_service --reason 'for the test' --timeout 1ms
 expect 0 '' apiary resume gate_service
@@ -56,7 +60,7 @@ until_true past_is of=agents 'any("ran" in r for s in j["steps"] for r in s["row
 
 python3 "$APIARY_SOURCE/tests/process/lib_schema.py" "$port" "$APIARY_SOURCE/tools/openapi.json" >"$folder/schema" || fail "$(cat "$folder/schema")"
 tail -1 "$folder/schema"
-for list in status.swarms services.agents capabilities.capabilities tasks.tasks dead.dead kept.kept claims.claims events.events metrics.metrics history.rows history.steps stats.agents stats.refusals pairs.pairs; do
+for list in status.swarms services.agents capabilities.capabilities tasks.tasks dead.dead kept.kept claims.claims events.events metrics.metrics history.rows history.steps stats.agents stats.refusals pairs.pairs namespaces.namespaces memory.keys caches.caches; do
     grep -qE "^empty:.* /v1/$list( |\$)" "$folder/schema" && fail "nothing was in /v1/$list"
 done
 diff <(body_of /v1/openapi.json) "$APIARY_SOURCE/tools/openapi.json" >/dev/null || fail 'the schema that is served is another one'
@@ -65,6 +69,11 @@ diff <(python3 -c 'import json, sys; print("\n".join(json.load(open(sys.argv[1])
 same /v1/status apiary status
 same '/v1/status?service=gate_service' apiary status gate_service
 same /v1/services apiary services
+same /v1/namespaces apiary memory spaces
+same /v1/caches apiary memory caches
+same /v1/memory apiary memory scan
+same '/v1/memory?local=text_service' apiary memory scan --local text_service
+same '/v1/memory?namespace=pages&prefix=page/' apiary memory scan page/ --namespace pages
 same '/v1/services?tag=eu%20fast' apiary services --tag 'eu fast'
 same /v1/capabilities apiary capability ls
 same /v1/tasks apiary task ls
@@ -128,13 +137,47 @@ refused "step: 'x' is no time" '/v1/history?step=x'
 refused "of: 'tasks' is none; services" '/v1/history?of=tasks'
 refused "tag: 'No Tag' is no tag" '/v1/services?tag=No%20Tag'
 refused "service: '\.\./x' is no name" '/v1/services?service=../x'
-refused 'needs a value of 1 to 127 bytes' '/v1/status?service='
-refused 'needs a value of 1 to 127 bytes' '/v1/status?service'
-refused 'needs a value of 1 to 127 bytes' "/v1/status?service=$(printf 'a%.0s' {1..128})"
-refused 'needs a value of 1 to 127 bytes' '/v1/status?service=a%00b'
+refused 'needs a value of 1 to 255 bytes' '/v1/status?service='
+refused 'needs a value of 1 to 255 bytes' '/v1/status?service'
+refused 'needs a value of 1 to 255 bytes' "/v1/status?service=$(printf 'a%.0s' {1..256})"
+refused 'needs a value of 1 to 255 bytes' '/v1/status?service=a%00b'
 expect 0 '"swarms":\[\]' body_of '/v1/status?service=nobody'
 expect 0 '"metrics":\[\]' body_of '/v1/metrics?name=nothing'
 expect 0 '^."schema":1,"segment":"[^"]*","metrics":\[."name":"apiary_queues_limit",.*"samples":\[."labels":..,"value":[0-9]+.\].\].$' body_of '/v1/metrics?name=apiary_queues_l'
+
+# ---- the memory: in parts, as text or in hexadecimal, bounded
+
+python3 - "$port" >"$folder/keys" <<'END' || fail "the keys in parts: $(cat "$folder/keys")"
+import http.client, json, sys
+c = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]))
+def ask(path, status=200):
+    c.request("GET", path)
+    r = c.getresponse()
+    o = json.loads(r.read())
+    assert r.status == status, (path, r.status, o)
+    return o
+keys, after = [], ""
+while after is not None:
+    o = ask("/v1/memory?namespace=pages&prefix=page/&limit=2" + (f"&after={after}" if after != "" else ""))
+    assert 0 < len(o["keys"]) <= 2, o
+    keys += [k["key"] for k in o["keys"]]
+    after = o["next"]
+assert sorted(keys) == [f"page/{i}" for i in range(1, 6)], keys
+v = ask("/v1/value?namespace=pages&key=page/3")
+assert (v["text"], v["hex"], v["size"], v["shown"]) == ("3", None, 1, 1) and 3.5e12 < v["expires_in_ns"] <= 3.6e12, v
+v = ask("/v1/value?namespace=pages&key=zeros")
+assert (v["text"], v["hex"], v["size"], v["shown"]) == (None, "00" * 4096, 5000, 4096), v
+v = ask("/v1/value?key=long")
+assert (v["text"], v["size"], v["shown"]) == ("x" + "ü" * 2047, 4202, 4095), v
+assert ask("/v1/value?local=text_service&key=word")["text"] == "grün"
+ask("/v1/value?key=absent", 404)
+END
+refused 'key is needed' /v1/value
+refused "local: 'a' is there, and so is namespace" '/v1/memory?local=a&namespace=b'
+refused "namespace: '../x' is no name" '/v1/memory?namespace=../x'
+misses=$(apiary memory stats --json)
+body_of '/v1/value?key=one' >/dev/null
+[ "$misses" = "$(apiary memory stats --json)" ] || fail 'to look at a value counts as getting it'
 (trap '' PIPE; while [ -p "$folder/gate" ]; do echo go >"$folder/gate"; done) 2>/dev/null &
 kill -TERM "$up"
 wait "$up"

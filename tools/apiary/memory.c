@@ -403,8 +403,8 @@ int cmd_memory(struct tool *t, int argc, char **argv)
 {
     static const struct tool_usage usage = {
         .command = "memory",
-        .arguments = "get | put | add | replace | cas | delete | incr | touch | scan | watch | stats | caches | "
-                     "snapshot | restore",
+        .arguments = "get | put | add | replace | cas | delete | incr | touch | scan | watch | stats | spaces | "
+                     "caches | snapshot | restore",
         .what = "Keys and values that swarms share, and the local memory of each; 'apiary memory put --help' tells more.",
         .most = -1,
     };
@@ -420,6 +420,7 @@ int cmd_memory(struct tool *t, int argc, char **argv)
         {"scan", "list keys", memory_scan},
         {"watch", "follow the changes of keys", memory_watch},
         {"stats", "count what was done", memory_stats},
+        {"spaces", "list the name spaces", memory_spaces},
         {"caches", "list the name spaces that are caches", memory_caches},
         {"snapshot", "write all memory into a file", memory_snapshot},
         {"restore", "bring it back", memory_restore},

@@ -23,6 +23,7 @@ int memory_end(struct tool *t, struct memory_call *call, int rc);
 /* Says why it went wrong with a key; an exit code. */
 int memory_error(const struct tool *t, const struct memory_call *call, int error, const char *key);
 
+int memory_spaces(struct tool *t, int argc, char **argv);
 int memory_caches(struct tool *t, int argc, char **argv);
 int memory_watch(struct tool *t, int argc, char **argv);
 int memory_snapshot(struct tool *t, int argc, char **argv);

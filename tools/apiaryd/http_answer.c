@@ -7,6 +7,7 @@
 #include "tools/apiaryd/ready.h"
 #include "tools/common/common.h"
 #include "tools/common/metrics.h"
+#include "tools/view/memory.h"
 #include "tools/view/past.h"
 #include "tools/view/stats.h"
 #include "tools/view/view.h"
@@ -188,6 +189,68 @@ static bool answer_tasks(struct http_asked *asked, struct http_answer *ret)
     return answer_json(ret, answer_with_next(o, next < tasks, next));
 }
 
+/* ---- the memory ------------------------------------------------------------------------------------------------- */
+
+/* The name space that is meant: 0, or the answer is a refusal. */
+static bool answer_space(struct http_asked *asked, struct http_answer *ret, struct ap_memory_name *name, bool *ret_made)
+{
+    const struct request_verdict *v = &asked->verdict;
+    const char *text = v->local[0] != '\0' ? v->local : v->space[0] != '\0' ? v->space : "default";
+
+    if (v->local[0] != '\0' && v->space[0] != '\0') {
+        *ret_made = answer_refuse(asked, ret, "local", v->local, "there, and so is namespace; give one of them");
+        return false;
+    }
+    if (ap_memory_name(text, v->local[0] != '\0', name) == 0) return true;
+    *ret_made = answer_refuse(asked, ret, v->local[0] != '\0' ? "local" : "namespace", text, "no name");
+    return false;
+}
+
+static bool answer_failed(struct http_asked *asked, struct http_answer *ret, int error)
+{
+    request_refuse(&asked->verdict, error == APIARY_ENOKEY ? 404 : 503, "%s: %s", apiary_strerror(error), apiary_advice(error));
+    return answer_refusal(&asked->verdict, ret);
+}
+
+static bool answer_spaces(struct http_asked *asked, struct http_answer *ret)
+{
+    json_t *o;
+    int r = view_spaces_json(asked->a->seg, asked->segment, &o);
+
+    return r == 0 ? answer_json(ret, o) : answer_failed(asked, ret, r);
+}
+
+static bool answer_memory(struct http_asked *asked, struct http_answer *ret)
+{
+    const struct request_verdict *v = &asked->verdict;
+    struct ap_memory_name name;
+    uint64_t next;
+    bool made;
+    json_t *o;
+    int r;
+
+    if (!answer_space(asked, ret, &name, &made)) return made;
+    r = view_keys_json(asked->a->seg, asked->segment, &name, v->prefix, v->after, v->limit, &o, &next);
+    return r == 0 ? answer_json(ret, answer_with_next(o, next != 0, next)) : answer_failed(asked, ret, r);
+}
+
+static bool answer_value(struct http_asked *asked, struct http_answer *ret)
+{
+    const char *key = asked->verdict.key;
+    struct ap_memory_name name;
+    bool made;
+    json_t *o;
+    int r;
+
+    if (*key == '\0') {
+        request_refuse(&asked->verdict, 400, "key is needed");
+        return answer_refusal(&asked->verdict, ret);
+    }
+    if (!answer_space(asked, ret, &name, &made)) return made;
+    r = view_value_json(asked->a->seg, &name, key, &o);
+    return r == 0 ? answer_json(ret, o) : answer_failed(asked, ret, r);
+}
+
 static bool answer_dead(const struct http_asked *asked, struct http_answer *ret)
 {
     uint64_t next;
@@ -287,6 +350,14 @@ bool http_answer(struct http_asked *asked, struct http_answer *ret)
         return answer_json(ret, view_kept_all_json(asked->a->seg, asked->segment));
     case REQUEST_CLAIMS:
         return answer_json(ret, view_claims_json(asked->a, asked->segment));
+    case REQUEST_SPACES:
+        return answer_spaces(asked, ret);
+    case REQUEST_MEMORY:
+        return answer_memory(asked, ret);
+    case REQUEST_VALUE:
+        return answer_value(asked, ret);
+    case REQUEST_CACHES:
+        return answer_json(ret, view_caches_json(asked->a->seg, asked->segment));
     case REQUEST_EVENTS:
         return answer_events(asked, ret);
     case REQUEST_STATS:

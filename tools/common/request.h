@@ -30,6 +30,10 @@
     X(DEAD, "/v1/dead", "limit after", "The dead set, as apiary dead ls")                                 \
     X(KEPT, "/v1/kept", "", "Results that are kept, as apiary kept ls")                                   \
     X(CLAIMS, "/v1/claims", "", "Keys that are claimed, as apiary claim ls")                              \
+    X(SPACES, "/v1/namespaces", "", "Name spaces of the memory, as apiary memory spaces")                 \
+    X(MEMORY, "/v1/memory", "namespace local prefix limit after", "Keys of one, as apiary memory scan")   \
+    X(VALUE, "/v1/value", "namespace local key", "The beginning of a key's value, in text or hexadecimal") \
+    X(CACHES, "/v1/caches", "", "Name spaces that are caches, as apiary memory caches")                   \
     X(EVENTS, "/v1/events", "since service kind limit", "The newest events, as apiary events")            \
     X(STATS, "/v1/stats", "", "How long tasks wait and run and how they end, as apiary stats")            \
     X(PAIRS, "/v1/pairs", "", "Who calls whom, as apiary stats --pairs")                                  \
@@ -51,7 +55,7 @@ struct request_row {
 extern const struct request_row request_rows[REQUEST_ROUTE_COUNT];
 
 #define REQUEST_WHY 256u
-#define REQUEST_TEXT_MAX 127u
+#define REQUEST_TEXT_MAX 255u
 #define REQUEST_LIMIT 1000u /* of rows in one answer, unless fewer are asked for */
 
 /* The request as it came, without its arguments. */
@@ -70,6 +74,7 @@ struct request_verdict {
     uint32_t limit;
     uint64_t after, since, until; /* since, until: CLOCK_REALTIME */
     uint64_t step; /* ns */
+    char space[REQUEST_TEXT_MAX + 1], local[REQUEST_TEXT_MAX + 1], prefix[REQUEST_TEXT_MAX + 1], key[REQUEST_TEXT_MAX + 1];
     char service[REQUEST_TEXT_MAX + 1], tag[REQUEST_TEXT_MAX + 1], kind[REQUEST_TEXT_MAX + 1], state[REQUEST_TEXT_MAX + 1]; /* "" */
     char of[REQUEST_TEXT_MAX + 1], name[REQUEST_TEXT_MAX + 1]; /* "" */
     char why[REQUEST_WHY]; /* a sentence, where it is refused */

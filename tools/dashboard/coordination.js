@@ -1,6 +1,7 @@
 /* coordination.js - claims with who holds them and how many wait, the memory that swarms share, and what the registry itself does. */
 import {drawBadge, drawFigures, h, panel, setText} from './dom.js';
-import {bytes, count, duration, NONE, plural, ratio} from './format.js';
+import {count, duration, NONE, ratio} from './format.js';
+import {memoryPanels} from './memory.js';
 import {Table} from './table.js';
 
 function claimTable() {
@@ -12,16 +13,6 @@ function claimTable() {
         {key: 'waiting', title: 'Waiting', width: 90, numeric: true, narrow: true, desc: true, sort: (c) => c.waiting, text: (c) => count(c.waiting)},
         {key: 'expires', title: 'Ends in', width: 110, numeric: true, narrow: true, sort: (c) => c.expires_in_ns, text: (c) => (c.expires_in_ns === null ? 'never' : duration(c.expires_in_ns))},
         {key: 'token', title: 'Token', width: 130, numeric: true, sort: (c) => c.token, text: (c) => String(c.token)},
-    ]});
-}
-
-function keyTable() {
-    return new Table({label: 'keys of the memory', key: (k) => k.key, sort: 'key', empty: 'No such key.', columns: [
-        {key: 'key', title: 'Key', grow: true, first: true, narrow: true, sort: (k) => k.key, text: (k) => k.key},
-        {key: 'size', title: 'Size', width: 120, numeric: true, narrow: true, desc: true, sort: (k) => k.size, text: (k) => bytes(k.size)},
-        {key: 'version', title: 'Version', width: 120, numeric: true, narrow: true, desc: true, sort: (k) => k.version, text: (k) => count(k.version)},
-        {key: 'expires', title: 'Expires in', width: 130, numeric: true, narrow: true, sort: (k) => k.expires_in_ns,
-         text: (k) => (k.expires_in_ns === null ? 'never' : duration(k.expires_in_ns))},
     ]});
 }
 
@@ -43,41 +34,20 @@ function registryFigures(r) {
 
 export function open(root, app) {
     const totals = h('dl', {class: 'figures', 'aria-label': 'Claims, in all'});
-    const claims = claimTable(), keys = keyTable();
+    const claims = claimTable(), memory = memoryPanels(app);
     const noClaims = h('p', {class: 'absent', hidden: true}, 'This apiaryd does not tell claims.');
-    const noKeys = h('p', {class: 'absent', hidden: true}, 'This apiaryd does not tell what is in the memory.');
-    const claimPanel = panel('Claims', noClaims, claims.node), memoryPanel = panel('Memory', noKeys, keys.node);
+    const claimPanel = panel('Claims', noClaims, claims.node);
     const search = h('input', {type: 'search', size: 14, oninput: () => app.choose({f: search.value})});
-    const space = h('input', {type: 'search', size: 12, list: 'spaces', onchange: () => ask({namespace: space.value, local: null})});
-    const spaces = h('datalist', {id: 'spaces'});
-    const local = h('input', {type: 'search', size: 14, list: 'locals', onchange: () => ask({local: local.value, namespace: null})});
-    const locals = h('datalist', {id: 'locals'});
-    const prefix = h('input', {type: 'search', size: 14, onchange: () => ask({prefix: prefix.value})});
-    const said = h('span');
     claimPanel.aside.append(h('label', null, 'Search', search));
-    memoryPanel.aside.append(said, h('label', null, 'Name space', space, spaces), h('label', null, 'or local of', local, locals), h('label', null, 'Keys from', prefix));
     const work = h('dl', {class: 'figures', 'aria-label': 'What the registry does'});
     const noWork = h('p', {class: 'absent', hidden: true}, 'This apiaryd does not tell what the registry does.');
     const workPanel = panel('Registry', noWork, work);
-    root.replaceChildren(h('h1', {class: 'seen-by-readers'}, 'Coordination'), totals, claimPanel, memoryPanel, workPanel);
-    let toldStats, toldClaims, toldKeys, caches = null, wrong = '';
-    const ask = (changes) => {
-        app.choose(changes);
-        refresh().then(draw, () => draw());
-    };
+    root.replaceChildren(h('h1', {class: 'seen-by-readers'}, 'Coordination'), totals, claimPanel, ...memory.nodes, workPanel);
+    let toldStats, toldClaims;
     const refresh = async () => {
-        const query = {namespace: app.query.get('namespace'), local: app.query.get('local'), prefix: app.query.get('prefix')};
         toldClaims = await app.ask('claims');
-        caches = await app.ask('caches');
         toldStats = await app.ask('stats');
-        try {
-            toldKeys = await app.ask('memory', query);
-            wrong = '';
-        } catch (e) {
-            if (!e.refused) throw e;
-            toldKeys = {keys: []};
-            wrong = 'there is no such name space';
-        }
+        await memory.refresh();
     };
     const draw = () => {
         noClaims.hidden = toldClaims !== null;
@@ -101,23 +71,10 @@ export function open(root, app) {
         work.hidden = !registry;
         if (registry) drawFigures(work, registryFigures(registry));
         if (document.activeElement !== search) search.value = app.query.get('f') || '';
-        for (const [input, name] of [[space, 'namespace'], [local, 'local'], [prefix, 'prefix']]) {
-            if (document.activeElement !== input) input.value = app.query.get(name) || '';
-        }
-        const offer = (list, names) => {
-            const made = names.join('\n');
-            if (list.dataset.made === made) return;
-            list.dataset.made = made;
-            list.replaceChildren(...names.map((n) => h('option', {value: n})));
-        };
-        offer(spaces, ['default', ...(caches ? caches.caches.map((c) => c.namespace) : [])]);
-        offer(locals, [...app.model.services.keys()].sort().slice(0, 500));
-        noKeys.hidden = toldKeys !== null;
-        keys.node.hidden = !toldKeys;
-        if (toldKeys) {
-            keys.rows(toldKeys.keys);
-            setText(said, wrong || `${plural(toldKeys.keys.length, 'key')}, ${bytes(toldKeys.keys.reduce((n, k) => n + k.size, 0))}`);
-        } else setText(said, '');
+        memory.draw();
     };
-    return {draw, refresh, close: () => [claims, keys].forEach((t) => t.close())};
+    return {draw, refresh, close: () => {
+        claims.close();
+        memory.close();
+    }};
 }

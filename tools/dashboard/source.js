@@ -9,7 +9,7 @@
 const PATHS = {
     status: 'v1/status', services: 'v1/services', metrics: 'v1/metrics', stats: 'v1/stats', pairs: 'v1/pairs', events: 'v1/events',
     capabilities: 'v1/capabilities', tasks: 'v1/tasks', dead: 'v1/dead', kept: 'v1/kept', claims: 'v1/claims',
-    memory: 'v1/memory', caches: 'v1/caches', history: 'v1/history',
+    namespaces: 'v1/namespaces', memory: 'v1/memory', value: 'v1/value', caches: 'v1/caches', history: 'v1/history',
 };
 const INDEX = 'v1/openapi.json'; /* what is offered: {"paths": {"/v1/status": ..., ...}} */
 const ASK_ABSENT_AGAIN = 30000; /* ms */
@@ -74,7 +74,7 @@ export async function ask(name, query) {
         fails(e.name === 'TimeoutError' ? 'no answer in time' : 'nobody listens');
         throw e;
     }
-    if (response.status === 404 || response.status === 501) {
+    if ((response.status === 404 && !routes) || response.status === 501) {
         absent.set(name, Date.now());
         answers();
         return null;
@@ -97,10 +97,10 @@ export async function ask(name, query) {
 }
 
 /* A list that comes in parts, whole: {...the last part, [list]: all rows, next: null, or that there are more than are asked for}. */
-export async function askAll(name, list) {
+export async function askAll(name, list, query) {
     let whole = null, after = null;
     for (let part = 0; part < PARTS; part++) {
-        const told = await ask(name, {after});
+        const told = await ask(name, {...query, after});
         if (told === null) return null;
         whole = {...told, [list]: whole ? whole[list].concat(told[list]) : told[list]};
         after = told.next ?? null;

@@ -112,7 +112,7 @@ export function open(root, app) {
         if (!app.model) return;
         if (!chosen || app.argument) chosen = name();
         capabilities = await app.ask('capabilities');
-        local = await app.ask('memory', {local: chosen});
+        local = await app.askAll('memory', 'keys', {local: chosen});
     };
     const draw = () => {
         if (!chosen || app.argument) chosen = name();
