@@ -5,10 +5,10 @@
 # To build and to run.
 packages_run="cmake ninja-build pkg-config gcc libc6-dev
     liburing-dev libck-dev libjemalloc-dev libyaml-dev libjansson-dev libxxhash-dev libcurl4-openssl-dev
-    libsodium-dev libsqlite3-dev libmicrohttpd-dev systemtap-sdt-dev libjs-d3"
+    libsodium-dev libsqlite3-dev libmicrohttpd-dev systemtap-sdt-dev libjs-d3 libncurses-dev"
 
 # The tests, in addition.
-packages_test="bash binutils util-linux procps python3 g++ libcriterion-dev mandoc valgrind spin chromium"
+packages_test="bash binutils util-linux procps python3 g++ libcriterion-dev mandoc valgrind spin chromium python3-pyte"
 
 # tools/check full, in addition.
 packages_full="clang libclang-rt-dev strace file prometheus gcc-aarch64-linux-gnu qemu-user

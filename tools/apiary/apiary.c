@@ -10,6 +10,7 @@ static const struct apiary_command commands[] = {
     {"queen", "run one swarm", cmd_queen},
     {"status", "show the swarms and their load", cmd_status},
     {"stats", "show how long tasks wait and run, how they end, and who calls whom", cmd_stats},
+    {"top", "show what each service does now, on a terminal", cmd_top},
     {"services", "show services, their agents and capabilities", cmd_services},
     {"discover", "show the agents that offer a capability", cmd_discover},
     {"route", "explain where a task would go", cmd_route},

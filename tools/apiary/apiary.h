@@ -19,6 +19,7 @@ int cmd_up(struct tool *t, int argc, char **argv);
 int cmd_queen(struct tool *t, int argc, char **argv);
 int cmd_status(struct tool *t, int argc, char **argv);
 int cmd_stats(struct tool *t, int argc, char **argv);
+int cmd_top(struct tool *t, int argc, char **argv);
 int cmd_services(struct tool *t, int argc, char **argv);
 int cmd_discover(struct tool *t, int argc, char **argv);
 int cmd_capability(struct tool *t, int argc, char **argv);

@@ -29,6 +29,8 @@ struct stats {
 void stats_take(const struct ap_segment *seg, const char *of, struct stats *ret);
 /* Takes away what was there `before`. */
 void stats_since(struct stats *s, const struct stats *before);
+/* One that is freed for itself. */
+void stats_copy(const struct stats *s, struct stats *ret);
 void stats_free(struct stats *s);
 
 /* The agent of a queue; NULL: it is not there (any more), or not asked for. */

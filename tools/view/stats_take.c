@@ -92,6 +92,15 @@ void stats_take(const struct ap_segment *seg, const char *of, struct stats *ret)
     qsort(ret->tallies, ret->tally_count, sizeof *ret->tallies, tally_order);
 }
 
+void stats_copy(const struct stats *s, struct stats *ret)
+{
+    *ret = *s;
+    ret->agents = tool_alloc((s->agent_count + 1) * sizeof *ret->agents);
+    ret->tallies = tool_alloc((s->tally_count + 1) * sizeof *ret->tallies);
+    memcpy(ret->agents, s->agents, s->agent_count * sizeof *ret->agents);
+    memcpy(ret->tallies, s->tallies, s->tally_count * sizeof *ret->tallies);
+}
+
 void stats_free(struct stats *s)
 {
     free(s->agents);
