@@ -116,6 +116,7 @@ endforeach()
 
 install(FILES tools/prometheus/prometheus.yaml tools/prometheus/alerts.yaml tools/openapi.json
         DESTINATION ${CMAKE_INSTALL_DATADIR}/apiary)
+install(FILES tools/grafana/apiary.json tools/grafana/provisioning.yaml DESTINATION ${CMAKE_INSTALL_DATADIR}/apiary/grafana)
 if(EXISTS ${PROJECT_SOURCE_DIR}/agents/singularity.yaml)
     install(FILES agents/singularity.yaml DESTINATION ${CMAKE_INSTALL_DATADIR}/apiary)
 endif()

@@ -25,7 +25,7 @@ pc=$(find "$prefix" -name apiary.pc)
 libdir=$(dirname "$(dirname "$pc")")
 export PKG_CONFIG_PATH=${pc%/*}
 
-for file in include/apiary.h include/apiary_error.def include/apiary/agent.h include/apiary/discovery.h include/apiary/kinds.h include/apiary/swarm.h bin/apiary bin/apiaryd bin/shmdump share/apiary/singularity.yaml share/apiary/alerts.yaml share/apiary/openapi.json \
+for file in include/apiary.h include/apiary_error.def include/apiary/agent.h include/apiary/discovery.h include/apiary/kinds.h include/apiary/swarm.h bin/apiary bin/apiaryd bin/shmdump share/apiary/singularity.yaml share/apiary/alerts.yaml share/apiary/openapi.json share/apiary/grafana/apiary.json \
     share/man/man1/apiary.1 share/man/man1/shmdump.1 share/bash-completion/completions/apiary; do
     test -e "$prefix/$file" || {
         echo "not installed: $file"
