@@ -64,7 +64,8 @@
     X(INSTANCE_ENDED, "process of an instance ended", "supervised", "end", "pid") \
     X(SERVICE_ADJUSTED, "service has taken over another configuration as it runs", "service", "revision", "") \
     X(SERVICE_HELD, "service is not given more instances", "service", "instances", "by") \
-    X(HTTP_UNSERVED, "HTTP is not served, which is tried again", "port", "", "")
+    X(HTTP_UNSERVED, "HTTP is not served, which is tried again", "port", "", "") \
+    X(OPERATED, "operator asked for a change over HTTP", "answered", "changed", "by")
 
 enum ap_event_kind {
     AP_EVENT_NONE,

@@ -176,6 +176,11 @@ close_gate
 grep -q open "$folder/passed" || fail "after resume: $(cat "$folder/passed")"
 expect 4 "no instance of 'x_service' is registered" apiary drain x_service
 expect 4 "no instance 7 of 'gate_service' is registered" apiary resume gate_service --instance 7
+expect 64 'at most 72 printable ASCII' apiary pause gate_service --reason "$(printf 'a%.0s' {1..73})"
+expect 0 'gate_service: 1 instance paused' apiary pause gate_service --reason 'for a moment'
+expect 0 'gate_service .*pause' apiary status
+expect 4 '' apiary delegate gate.pass x
+expect 0 'gate_service: 1 instance ready' apiary resume gate_service
 
 # ---- a task that has ended, and whose client has not come to collect it
 

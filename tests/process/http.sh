@@ -143,8 +143,9 @@ grep -q HTTP "$folder/off" && fail 'off, and yet it serves'
 [ ! -e "${socket%-b/http.sock}-c/http.sock" ] || fail 'off, and yet it has a socket'
 kill -TERM "$off"
 wait "$off" || fail "the daemon left with $?"
-start "$folder/wide" apiaryd --config "$config" --listen 0.0.0.0:0
+start "$folder/wide" apiaryd --config "$config" --listen 0.0.0.0:0 --hosts other,a.name.of.this.host
 until_true grep -q 'open to all who can reach that address' "$folder/wide"
 served "$folder/wide"
-expect 0 '^ok$' body_of --header 'Host: a.name.of.this.host' /livez
+for host in a.name.of.this.host other:80 10.1.2.3 "$(uname -n)"; do expect 0 '^ok$' body_of --header "Host: $host" /livez; done
+refused 403 "the Host is 'evil.org'; only numbers of addresses" --header 'Host: evil.org' /livez
 ends

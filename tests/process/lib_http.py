@@ -20,7 +20,7 @@ if o.socket:
     c.sock.connect(o.socket)
 headers = dict(h.split(": ", 1) for h in o.header)
 for path in o.paths:
-    c.request(o.method, path, body=o.body, headers=headers)
+    c.request(o.method, path, body=o.body.encode() if o.body else None, headers=headers)
     first = c.sock
     r = c.getresponse()
     body = r.read()

@@ -60,6 +60,13 @@ def faults(value, schema, where):
 
 c = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
 for path, ways in document["paths"].items():
+    if "get" not in ways:  # it changes something, and says how it would have to be asked
+        c.request("GET", path)
+        r = c.getresponse()
+        if (r.status, r.getheader("Allow")) != (405, "POST"):
+            wrong.append(f"{path}: {r.status}, {r.getheader('Allow')}")
+        wrong += faults(json.loads(r.read()), ways["post"]["responses"]["default"]["content"]["application/json"]["schema"], path)
+        continue
     c.request("GET", path)
     r = c.getresponse()
     body, kind = r.read(), r.getheader("Content-Type").split(";")[0]

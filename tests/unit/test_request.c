@@ -23,7 +23,7 @@ Test(request, what_there_is_is_answered)
 {
     struct request r = plain;
 
-    for (unsigned i = 0; i < REQUEST_ROUTE_COUNT; i++) {
+    for (unsigned i = 0; i < REQUEST_FIRST_CHANGE; i++) {
         struct request_verdict v;
 
         r.path = request_rows[i].path;
@@ -76,6 +76,117 @@ Test(request, a_page_of_another_site_is_refused)
         r.checked = false; /* by the socket of the state directory, or on another address */
         cr_expect_eq(status_of(r), 200, "%s", bad[i]);
     }
+}
+
+Test(request, elsewhere_numbers_of_addresses_and_known_names_are_answered)
+{
+    static const char *const good[] = {"localhost:4100", "127.0.0.1", "10.0.0.1:4100", "[fe80::1]:4100", "worker-7", "WORKER-7:80",
+                                       "a.example.org"};
+    static const char *const bad[] = {"", "evil.org", "10.0.0.1.evil.org", "worker-7.evil.org", "worker", "worker-7 evil",
+                                      "[fe80::x]", "[]", "a.example.or", "1.2.3"};
+    struct request r = plain;
+
+    r.wide = true;
+    r.hosts = "worker-7  a.example.org";
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        r.host = good[i];
+        cr_expect_eq(status_of(r), 200, "%s", good[i]);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        r.host = bad[i];
+        cr_expect_eq(status_of(r), 403, "%s", bad[i]);
+    }
+}
+
+/* ---- changes */
+
+#define A_TOKEN "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+static const struct request change = {.method = "POST", .path = "/v1/drain", .host = "localhost:4100", .checked = true,
+                                      .body = true, .type = "application/json", .length = "10", .token = A_TOKEN,
+                                      .authorization = "Bearer " A_TOKEN};
+
+Test(request, a_change_needs_the_token)
+{
+    static const char *const bad[] = {"", "Bearer", "Bearer ", A_TOKEN, "Basic " A_TOKEN, "Bearer  " A_TOKEN, "Bearer " A_TOKEN "0",
+                                      "Bearer 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdee",
+                                      "Bearer 1123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"};
+    struct request r = change;
+
+    for (unsigned i = REQUEST_FIRST_CHANGE; i < REQUEST_ROUTE_COUNT; i++) {
+        r.path = request_rows[i].path;
+        cr_expect_eq(status_of(r), 200, "%s", r.path);
+    }
+    r.authorization = "bearer " A_TOKEN;
+    cr_expect_eq(status_of(r), 200);
+    r.authorization = NULL;
+    cr_expect_eq(status_of(r), 401);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        r.authorization = bad[i];
+        cr_expect_eq(status_of(r), 401, "%s", bad[i]);
+    }
+    r.trusted = true; /* by the Unix socket */
+    cr_expect_eq(status_of(r), 200);
+    r = change;
+    r.token = NULL;
+    r.untold = "its file is anybody's";
+    cr_expect_eq(status_of(r), 503);
+    r.trusted = true;
+    cr_expect_eq(status_of(r), 200);
+}
+
+Test(request, a_page_of_another_origin_changes_nothing)
+{
+    static const char *const good[] = {"http://localhost:4100", "HTTP://LOCALHOST:4100"};
+    static const char *const bad[] = {"null", "", "http://evil.org", "http://localhost", "http://localhost:41000",
+                                      "http://localhost:410",
+                                      "https://localhost:4100", "http://evil.org@localhost:4100", "http://127.0.0.1:4100"};
+    struct request r = change;
+
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        r.origin = good[i];
+        cr_expect_eq(status_of(r), 200, "%s", good[i]);
+    }
+    for (int trusted = 0; trusted < 2; trusted++)
+        for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+            r.origin = bad[i];
+            r.trusted = trusted;
+            cr_expect_eq(status_of(r), 403, "%s", bad[i]);
+        }
+    r = change;
+    r.site = "same-origin";
+    cr_expect_eq(status_of(r), 200);
+    r.site = "none";
+    cr_expect_eq(status_of(r), 200);
+    r.site = "cross-site";
+    cr_expect_eq(status_of(r), 403);
+    r.site = "same-site";
+    cr_expect_eq(status_of(r), 403);
+}
+
+Test(request, a_change_is_a_post_of_json)
+{
+    struct request r = change;
+
+    r.method = "GET";
+    cr_expect_eq(status_of(r), 405);
+    r = change;
+    r.type = "application/json; charset=utf-8";
+    cr_expect_eq(status_of(r), 200);
+    r.type = NULL;
+    cr_expect_eq(status_of(r), 415);
+    r.type = "text/plain";
+    cr_expect_eq(status_of(r), 415);
+    r.type = "application/jsonx";
+    cr_expect_eq(status_of(r), 415);
+    r = change;
+    r.length = "65536";
+    cr_expect_eq(status_of(r), 200);
+    r.length = "65537";
+    cr_expect_eq(status_of(r), 413);
+    r.length = "-1";
+    cr_expect_eq(status_of(r), 413);
+    r.length = NULL; /* in pieces, which are counted as they come */
+    cr_expect_eq(status_of(r), 200);
 }
 
 Test(request, only_http_1_0_needs_no_host)

@@ -2,20 +2,16 @@
 #include "tools/apiary/control.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "core/descriptor.h"
 #include "core/ops.h"
-#include "tools/apiary/wire.h"
+#include "tools/common/wire.h"
+#include "tools/operate/supervisor.h"
 
 #define REQUEST_MAX 4096
 #define BACKLOG 64
@@ -38,21 +34,6 @@ struct control {
     struct control_caller *waiting; /* the first one has waited for the longest */
     size_t count;
 };
-
-/* Both sides come to the same name. */
-static socklen_t control_address(const char *segment, uint64_t namespace, int64_t pid, struct sockaddr_un *ret)
-{
-    memset(ret, 0, sizeof *ret);
-    ret->sun_family = AF_UNIX;
-    int n = snprintf(ret->sun_path + 1, sizeof ret->sun_path - 1, "apiary-up%s/%" PRIu64 "-%" PRId64, segment, namespace, pid);
-    return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
-}
-
-static bool control_peer(int fd, struct ucred *ret)
-{
-    socklen_t size = sizeof *ret;
-    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, ret, &size) == 0 && size == sizeof *ret;
-}
 
 /* ---- the supervisor's side ------------------------------------------------------------------------------------ */
 
@@ -140,7 +121,7 @@ static void control_called(void *user, int listener)
         c->deaf = ap_ops_system.now() + DEAF;
     }
     if (fd < 0) return;
-    bool stranger = !control_peer(fd, &peer) || (peer.uid != geteuid() && peer.uid != 0);
+    bool stranger = !supervisor_peer(fd, &peer) || (peer.uid != geteuid() && peer.uid != 0);
     if (!control_make_room(c, stranger)) {
         close(fd);
         return;
@@ -168,7 +149,7 @@ struct control *control_open(struct crew *crew, apiary_t *a, const char *segment
     struct ap_member own;
     int fd = ap_fd_socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0);
     bool known = ap_member_read(a->seg, a->member, &own);
-    socklen_t size = known ? control_address(segment, own.pid_namespace, getpid(), &address) : 0;
+    socklen_t size = known ? supervisor_address(segment, own.pid_namespace, getpid(), &address) : 0;
     if (fd < 0 || !known || bind(fd, (struct sockaddr *)&address, size) != 0 || listen(fd, BACKLOG) != 0) {
         crew_say(crew, "apiary: up: commands such as 'apiary reload' cannot reach it: %s; SIGHUP makes it read its "
                        "configuration all the same", strerror(errno));
@@ -206,7 +187,7 @@ static void control_sign(int fd, json_t *request)
     struct ucred peer;
     (void)json_object_del(request, "uid");
     (void)json_object_del(request, "pid");
-    if (!json_is_object(request) || !control_peer(fd, &peer)) return;
+    if (!json_is_object(request) || !supervisor_peer(fd, &peer)) return;
     json_object_set_new(request, "uid", json_integer(peer.uid));
     json_object_set_new(request, "pid", json_integer(peer.pid));
 }
@@ -231,67 +212,25 @@ bool control_next(struct control *c, struct control_request *ret)
 
 /* ---- the command's side --------------------------------------------------------------------------------------- */
 
-/* A descriptor on which the request was sent to that process. -1: *ret_code is that of the error, which was printed. */
-static int control_call(const struct tool *t, const char *command, const struct sockaddr_un *address, socklen_t size, int64_t pid,
-                        const json_t *request, int *ret_code)
-{
-    struct ucred peer;
-    char *text = json_dumps(request, JSON_COMPACT);
-    int fd = ap_fd_socket(AF_UNIX, SOCK_SEQPACKET, 0);
-    bool called = fd >= 0 && connect(fd, (const struct sockaddr *)address, size) == 0;
-    bool it = called && control_peer(fd, &peer) && peer.pid == pid;
-    if (it && text != NULL && send(fd, text, strlen(text), MSG_NOSIGNAL) == (ssize_t)strlen(text)) {
-        free(text);
-        return fd;
-    }
-    *ret_code = called && !it ? tool_fail(t, TOOL_FAILED, "%s: another process answers in place of 'apiary up' (pid %" PRId64 ")",
-                                          command, pid)
-                              : tool_fail(t, TOOL_FAILED, "%s: cannot reach 'apiary up' (pid %" PRId64
-                                                          "): %m; is it in another network namespace?", command, pid);
-    free(text);
-    if (fd >= 0) close(fd);
-    return -1;
-}
-
-static int control_talk(const struct tool *t, const char *command, const struct sockaddr_un *address, socklen_t size, int64_t pid,
-                        const json_t *request, json_t **ret)
-{
-    int code = TOOL_FAILED, fd = control_call(t, command, address, size, pid, request, &code);
-    if (fd < 0) return code;
-    uint8_t number;
-    size_t length = 0;
-    int answer = -1;
-    char *said = wire_receive(fd, &number, &answer) && answer >= 0 ? wire_read(answer, &length) : NULL;
-    *ret = said != NULL ? json_loadb(said, length, 0, NULL) : NULL;
-    free(said);
-    close(fd);
-    if (*ret == NULL)
-        return tool_fail(t, TOOL_FAILED, "%s: 'apiary up' (pid %" PRId64 ") ended without an answer; 'apiary status' shows what "
-                         "there is", command, pid);
-    const char *error = json_string_value(json_object_get(*ret, "error"));
-    code = (int)json_integer_value(json_object_get(*ret, "code"));
-    return code != TOOL_OK ? tool_fail(t, code, "%s: %s", command, error != NULL ? error : "it failed") : TOOL_OK;
-}
-
 int control_ask(const struct tool *t, const char *command, const char *segment, json_t *request, json_t **ret)
 {
-    struct sockaddr_un address;
-    struct ap_member own;
+    struct supervisor_call call = {.fd = -1};
+    const char *error;
     apiary_t *a = NULL;
-    *ret = NULL;
     int rc = tool_attach(t, segment, false, &a);
+    *ret = NULL;
     if (rc == TOOL_OK) {
-        int64_t pid = view_supervisor(a->seg, a->member);
-        bool known = pid != 0 && ap_member_read(a->seg, a->member, &own);
+        supervisor_ask(a, segment, request, true, &call);
         apiary_detach(a);
-        if (!known) {
-            rc = tool_fail(t, TOOL_FAILED, "%s: no 'apiary up' looks after %s; queens that others have started are theirs to "
-                           "change", command, segment);
-        } else {
-            socklen_t size = control_address(segment, own.pid_namespace, pid, &address);
-            rc = control_talk(t, command, &address, size, pid, request, ret);
-        }
+        if (call.fd < 0) rc = tool_fail(t, TOOL_FAILED, "%s: %s", command, call.why);
     }
     json_decref(request);
-    return rc;
+    if (rc != TOOL_OK) return rc;
+    *ret = supervisor_answer(call.fd);
+    if (*ret == NULL)
+        return tool_fail(t, TOOL_FAILED, "%s: 'apiary up' (pid %" PRId64 ") ended without an answer; 'apiary status' shows what "
+                         "there is", command, call.pid);
+    error = json_string_value(json_object_get(*ret, "error"));
+    rc = (int)json_integer_value(json_object_get(*ret, "code"));
+    return rc != TOOL_OK ? tool_fail(t, rc, "%s: %s", command, error != NULL ? error : "it failed") : TOOL_OK;
 }

@@ -17,7 +17,7 @@
 #include "core/ops.h"
 #include "core/writer.h"
 #include "tools/view/supervised.h"
-#include "tools/apiary/wire.h"
+#include "tools/common/wire.h"
 
 #define SECOND_DELAY UINT64_C(10000000) /* the first restart is at once: callers are waiting */
 #define LAST_DELAY UINT64_C(10000000000)

@@ -5,46 +5,40 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/operate/operate.h"
+
 #define SHOWN 4096u /* bytes of a body */
 
 /* ---- which ones ------------------------------------------------------------------------------------------------ */
 
 struct filter {
-    const char *capability, *service, *cause, *older;
-    uint64_t before; /* CLOCK_REALTIME; UINT64_MAX: any */
+    struct operate_filter by;
+    const char *older;
 };
 
 static bool filter_any(const struct filter *f)
 {
-    return f->capability != NULL || f->service != NULL || f->cause != NULL || f->older != NULL;
+    return f->by.capability != NULL || f->by.service != NULL || f->by.cause != NULL || f->older != NULL;
 }
 
 static int filter_read(const struct tool *t, const struct tool_usage *usage, struct filter *f)
 {
     uint64_t age;
 
-    f->before = UINT64_MAX;
-    if (f->cause != NULL && strcmp(f->cause, "crashed") != 0 && strcmp(f->cause, "lost") != 0 && strcmp(f->cause, "failed") != 0 &&
-        strcmp(f->cause, "overrun") != 0)
-        return tool_usage_error(t, usage, "--cause: '%s' is none; 'crashed', 'lost', 'failed' and 'overrun' are", f->cause);
+    f->by.before = UINT64_MAX;
+    if (f->by.cause != NULL && !operate_cause_known(f->by.cause))
+        return tool_usage_error(t, usage, "--cause: '%s' is none; 'crashed', 'lost', 'failed' and 'overrun' are", f->by.cause);
     if (f->older == NULL) return TOOL_OK;
     if (tool_duration(f->older, &age) < 0)
         return tool_usage_error(t, usage, "--older: '%s' is not a time; '90s', '5m' and '1h' are", f->older);
-    f->before = ap_ops_system.realtime() - age;
+    f->by.before = ap_ops_system.realtime() - age;
     return TOOL_OK;
 }
 
-static bool filter_takes(const struct filter *f, const apiary_dead_t *d)
-{
-    return (f->capability == NULL || strcmp(f->capability, d->capability) == 0) &&
-           (f->service == NULL || strcmp(f->service, d->service) == 0) &&
-           (f->cause == NULL || strcmp(f->cause, view_dead_cause(d)) == 0) && d->died <= f->before;
-}
-
 #define FILTERS(f)                                                                                       \
-    {"capability", 'C', "NAME", "only tasks of this capability", &(f).capability, NULL},                 \
-    {"service", 0, "NAME", "only tasks that ran last at this service", &(f).service, NULL},              \
-    {"cause", 0, "CAUSE", "only those with CAUSE (crashed, lost, failed, overrun)", &(f).cause, NULL},         \
+    {"capability", 'C', "NAME", "only tasks of this capability", &(f).by.capability, NULL},                 \
+    {"service", 0, "NAME", "only tasks that ran last at this service", &(f).by.service, NULL},              \
+    {"cause", 0, "CAUSE", "only those with CAUSE (crashed, lost, failed, overrun)", &(f).by.cause, NULL},         \
     {"older", 0, "TIME", "only tasks that died at least so long ago", &(f).older, NULL}, {.name = NULL},
 
 /* ---- ls -------------------------------------------------------------------------------------------------------- */
@@ -72,7 +66,7 @@ static int dead_list(const struct tool *t, apiary_t *a, const struct filter *f)
 
     while (apiary_dead_next(a, d.number, &d) == 1) {
         if (d.dropped > dropped) dropped = d.dropped;
-        if (!filter_takes(f, &d)) continue;
+        if (!operate_takes(&f->by, &d)) continue;
         if (t->json) json_array_append_new(list, view_dead_json(&d));
         else dead_line(table, &d);
     }
@@ -94,7 +88,7 @@ static int dead_ls(struct tool *t, int argc, char **argv)
         .json = true,
         .table = true,
     };
-    struct filter f = {.capability = NULL};
+    struct filter f = {.older = NULL};
     const struct tool_option options[] = {FILTERS(f)};
     apiary_t *a = NULL;
     int rc = tool_parse(t, &usage, options, &argc, &argv);
@@ -183,7 +177,7 @@ static void show_all(const struct tool *t, apiary_t *a, const struct filter *f, 
     apiary_dead_t d = {.struct_size = sizeof d};
 
     for (int n = 0; apiary_dead_next(a, d.number, &d) == 1;) {
-        if (!filter_takes(f, &d)) continue;
+        if (!operate_takes(&f->by, &d)) continue;
         if (n++ > 0 && !t->json) printf("\n");
         show_one(t, a, &d, list);
     }
@@ -210,7 +204,7 @@ static int dead_show(struct tool *t, int argc, char **argv)
         .most = -1,
         .json = true,
     };
-    struct filter f = {.capability = NULL};
+    struct filter f = {.older = NULL};
     const struct tool_option options[] = {FILTERS(f)};
     apiary_t *a = NULL;
     json_t *list;
@@ -231,67 +225,36 @@ static int dead_show(struct tool *t, int argc, char **argv)
 
 /* ---- retry, discard, purge ------------------------------------------------------------------------------------- */
 
-typedef int (*dead_act_fn)(apiary_t *a, uint64_t number, char id[48]);
+/* A command that does the same with several. */
+struct acting {
+    const struct tool *t;
+    apiary_t *a;
+    operate_dead_fn act;
+    const char *done;
+    int rc; /* the last one that is not TOOL_OK */
+};
 
-/* For the service that it was delegated for: the rules of its capability are those for that caller. */
-static int act_retry(apiary_t *a, uint64_t number, char id[48])
+static void act_on(void *user, uint64_t number)
 {
-    apiary_dead_t d = {.struct_size = sizeof d};
-    apiary_attach_options_t options = {.struct_size = sizeof options, .kind = APIARY_TOOL};
-    apiary_t *own = NULL;
-    apiary_task_t task;
-    int r = number > 0 ? apiary_dead_next(a, number - 1, &d) : 0;
-
-    if (r < 0) return r;
-    if (r == 0 || d.number != number) return APIARY_ESTALE;
-    options.swarm = d.caller[0] != '\0' ? d.caller : NULL;
-    r = apiary_attach_fd(apiary_segment_fd(a), &options, &own);
-    if (r < 0) return r;
-    r = apiary_dead_retry(own, number, &task);
-    if (r == 0) tool_format_task(task, id);
-    apiary_detach(own);
-    return r;
-}
-
-static int act_discard(apiary_t *a, uint64_t number, char id[48])
-{
-    (void)id;
-    return apiary_dead_discard(a, number);
-}
-
-static int act_on(const struct tool *t, apiary_t *a, dead_act_fn act, const char *done, uint64_t number)
-{
+    struct acting *acting = user;
+    apiary_task_t task = {.generation = 0};
     char id[48] = "";
-    int r = act(a, number, id);
+    int r = acting->act(acting->a, number, &task);
 
-    if (r == APIARY_ESTALE) return tool_error(t, r, "no such task in the dead set", "number %" PRIu64, number);
-    if (r < 0) return tool_error(t, r, NULL, "number %" PRIu64, number);
-    printf("%" PRIu64 " %s%s%s\n", number, done, id[0] != '\0' ? " as " : "", id);
-    return TOOL_OK;
-}
-
-/* Each that the filter takes, up to the newest of now: what is entered meanwhile waits. */
-static int act_on_all(const struct tool *t, apiary_t *a, dead_act_fn act, const char *done, const struct filter *f)
-{
-    apiary_dead_t d = {.struct_size = sizeof d};
-    uint64_t last = 0, number = 0;
-    int rc = TOOL_OK;
-
-    while (apiary_dead_next(a, last, &d) == 1) last = d.number;
-    while (number < last && apiary_dead_next(a, number, &d) == 1 && d.number <= last) {
-        int one = TOOL_OK;
-
-        number = d.number;
-        if (filter_takes(f, &d)) one = act_on(t, a, act, done, number);
-        if (one != TOOL_OK) rc = one;
+    if (r < 0) {
+        acting->rc = tool_error(acting->t, r, r == APIARY_ESTALE ? "no such task in the dead set" : NULL, "number %" PRIu64,
+                                number);
+        return;
     }
-    return rc;
+    if (task.generation != 0) tool_format_task(task, id);
+    printf("%" PRIu64 " %s%s%s\n", number, acting->done, id[0] != '\0' ? " as " : "", id);
 }
 
-static int dead_act(struct tool *t, const struct tool_usage *usage, dead_act_fn act, const char *done, int argc, char **argv)
+static int dead_act(struct tool *t, const struct tool_usage *usage, operate_dead_fn act, const char *done, int argc, char **argv)
 {
-    struct filter f = {.capability = NULL};
+    struct filter f = {.older = NULL};
     const struct tool_option options[] = {FILTERS(f)};
+    struct acting acting;
     apiary_t *a = NULL;
     int rc = tool_parse(t, usage, options, &argc, &argv);
 
@@ -300,13 +263,11 @@ static int dead_act(struct tool *t, const struct tool_usage *usage, dead_act_fn 
     if (rc != TOOL_OK) return rc;
     rc = tool_attach(t, tool_segment(t, NULL), false, &a);
     if (rc != TOOL_OK) return rc;
-    if (argc == 0) rc = act_on_all(t, a, act, done, &f);
-    for (int i = 0; i < argc; i++) {
-        int one = act_on(t, a, act, done, strtoull(argv[i], NULL, 10));
-        if (one != TOOL_OK) rc = one;
-    }
+    acting = (struct acting){.t = t, .a = a, .act = act, .done = done, .rc = TOOL_OK};
+    if (argc == 0) (void)operate_each(a, &f.by, UINT32_MAX, act_on, &acting);
+    for (int i = 0; i < argc; i++) act_on(&acting, strtoull(argv[i], NULL, 10));
     apiary_detach(a);
-    return tool_finish(t, rc);
+    return tool_finish(t, acting.rc);
 }
 
 static int dead_retry(struct tool *t, int argc, char **argv)
@@ -317,7 +278,7 @@ static int dead_retry(struct tool *t, int argc, char **argv)
         .what = "Delegates tasks of the dead set anew, fire and forget, and takes them out of it.",
         .most = -1,
     };
-    return dead_act(t, &usage, act_retry, "delegated", argc, argv);
+    return dead_act(t, &usage, operate_retry, "delegated", argc, argv);
 }
 
 static int dead_discard(struct tool *t, int argc, char **argv)
@@ -328,7 +289,7 @@ static int dead_discard(struct tool *t, int argc, char **argv)
         .what = "Takes tasks out of the dead set for good.",
         .most = -1,
     };
-    return dead_act(t, &usage, act_discard, "discarded", argc, argv);
+    return dead_act(t, &usage, operate_discard, "discarded", argc, argv);
 }
 
 static int dead_purge(struct tool *t, int argc, char **argv)
@@ -338,7 +299,7 @@ static int dead_purge(struct tool *t, int argc, char **argv)
         .arguments = "",
         .what = "Empties the dead set, of all that the options leave.",
     };
-    return dead_act(t, &usage, act_discard, "discarded", argc, argv);
+    return dead_act(t, &usage, operate_discard, "discarded", argc, argv);
 }
 
 int cmd_dead(struct tool *t, int argc, char **argv)

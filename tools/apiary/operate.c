@@ -1,41 +1,15 @@
-/* tools/apiary/operate.c - apiary drain, resume, weight: what an operator asks for. */
+/* tools/apiary/operate.c - apiary drain, pause, resume, weight: what an operator asks for. */
 #include "tools/apiary/apiary.h"
 
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/operate/operate.h"
+
 #define LOOK_EVERY 20 /* ms */
 
 /* ---- the operator's mode -------------------------------------------------------------------------------------- */
-
-struct target {
-    const char *service, *instance; /* instance NULL: all */
-};
-
-static bool operate_matches(const struct swarm_view *v, const struct target *target)
-{
-    return strcmp(v->service, target->service) == 0 &&
-           (target->instance == NULL || strcmp(v->instance, target->instance) == 0);
-}
-
-struct changed {
-    uint32_t instances, down; /* those of the target; how many of them are down, for when they come back */
-};
-
-/* Sets the mode of all instances, by the registry: a record that has changed hands since it was seen is let be. */
-static struct changed set_mode(struct ap_segment *seg, const struct target *target, enum apiary_mode mode, const char *reason)
-{
-    struct changed ret = {0};
-    struct swarm_view v;
-    for (uint32_t i = 0; ap_swarm_at(seg, i) != NULL; i++) {
-        if (!view_swarm(seg, i, &v) || !operate_matches(&v, target)) continue;
-        if (ap_swarm_mode_set(seg, i, v.service, v.instance, mode, reason) < 0) continue;
-        ret.instances++;
-        ret.down += !v.alive;
-    }
-    return ret;
-}
 
 static bool is_reason(const char *text)
 {
@@ -44,22 +18,6 @@ static bool is_reason(const char *text)
         if (text[i] < ' ' || text[i] > '~') return false;
     }
     return size <= AP_REASON_MAX;
-}
-
-/* Tasks queued and running at the target, by the task table, which is the truth. */
-static uint32_t tasks_left(const struct ap_segment *seg, const struct target *target)
-{
-    uint32_t n = 0;
-    struct task_view task;
-    struct agent_view agent;
-    for (uint32_t slot = 0; slot < seg->geometry.tasks; slot++) {
-        const struct ap_slot *s = ap_slot_at(seg, slot);
-        uint32_t state = AP_WORD_STATE(ap_load_relaxed(&s->word));
-        if (state != AP_TASK_QUEUED && state != AP_TASK_RUNNING) continue;
-        if (!view_task(seg, slot, &task)) continue;
-        if (view_agent(seg, task.queue, &agent) && agent.swarm.alive && operate_matches(&agent.swarm, target)) n++;
-    }
-    return n;
 }
 
 static const struct tool_usage drain_usage = {
@@ -73,12 +31,12 @@ static const struct tool_usage drain_usage = {
 };
 
 /* Twice empty, since a sender that chose this swarm just before may still be on its way. */
-static int wait_empty(const struct tool *t, const struct ap_segment *seg, const struct target *target, uint64_t timeout)
+static int wait_empty(const struct tool *t, const struct ap_segment *seg, const struct operate_target *target, uint64_t timeout)
 {
     uint64_t until = ap_ops_system.now() + timeout;
     int empty = 0;
     for (;;) {
-        uint32_t left = tasks_left(seg, target);
+        uint32_t left = operate_left(seg, target);
         empty = left == 0 ? empty + 1 : 0;
         if (empty == 2) return TOOL_OK;
         if (ap_ops_system.now() >= until)
@@ -90,14 +48,14 @@ static int wait_empty(const struct tool *t, const struct ap_segment *seg, const 
     }
 }
 
-static int no_target(const struct tool *t, const char *command, const struct target *target)
+static int no_target(const struct tool *t, const char *command, const struct operate_target *target)
 {
     return tool_fail(t, TOOL_NO_PROVIDER, "%s: no instance%s%s of '%s' is registered; 'apiary status' shows them", command,
                      target->instance != NULL ? " " : "", target->instance != NULL ? target->instance : "",
                      target->service);
 }
 
-static void print_changed(const struct target *target, struct changed n, const char *what)
+static void print_changed(const struct operate_target *target, struct operate_changed n, const char *what)
 {
     char down[64] = "";
     if (n.down > 0)
@@ -107,7 +65,7 @@ static void print_changed(const struct target *target, struct changed n, const c
 
 int cmd_drain(struct tool *t, int argc, char **argv)
 {
-    struct target target = {.instance = NULL};
+    struct operate_target target = {.instance = NULL};
     const char *reason = NULL;
     const char *text = "60s";
     const struct tool_option options[] = {
@@ -127,11 +85,54 @@ int cmd_drain(struct tool *t, int argc, char **argv)
     apiary_t *a = NULL;
     rc = tool_attach(t, tool_segment(t, NULL), false, &a);
     if (rc != TOOL_OK) return rc;
-    struct changed n = set_mode(a->seg, &target, APIARY_DRAIN, reason);
+    struct operate_changed n = operate_mode(a->seg, &target, APIARY_DRAIN, reason);
     rc = n.instances == 0 ? no_target(t, "drain", &target) : wait_empty(t, a->seg, &target, timeout);
     if (rc == TOOL_OK) print_changed(&target, n, "drained");
     apiary_detach(a);
     return tool_finish(t, rc);
+}
+
+/* At once, without a wait. */
+static int operate_set(struct tool *t, const char *command, const struct operate_target *target, enum apiary_mode mode,
+                       const char *reason, const char *done)
+{
+    struct operate_changed n;
+    apiary_t *a = NULL;
+    int rc = tool_attach(t, tool_segment(t, NULL), false, &a);
+    if (rc != TOOL_OK) return rc;
+    n = operate_mode(a->seg, target, mode, reason);
+    if (n.instances == 0) {
+        rc = no_target(t, command, target);
+    } else {
+        print_changed(target, n, done);
+    }
+    apiary_detach(a);
+    return tool_finish(t, rc);
+}
+
+int cmd_pause(struct tool *t, int argc, char **argv)
+{
+    static const struct tool_usage usage = {
+        .command = "pause",
+        .arguments = "SERVICE",
+        .what = "Routes no new tasks to the instances of SERVICE until 'apiary resume SERVICE', with no wait for those they have.",
+        .more = "It is a drain by another name, for one who means to resume soon: 'apiary status' tells which of both it is.",
+        .least = 1,
+        .most = 1,
+    };
+    struct operate_target target = {.instance = NULL};
+    const char *reason = NULL;
+    const struct tool_option options[] = {
+        {"instance", 'i', "NAME", "only this instance", &target.instance, NULL},
+        {"reason", 'r', "TEXT", "why; shown by 'apiary status'", &reason, NULL},
+        {.name = NULL},
+    };
+    int rc = tool_parse(t, &usage, options, &argc, &argv);
+    if (rc != TOOL_GO_ON) return rc;
+    if (reason != NULL && !is_reason(reason))
+        return tool_usage_error(t, &usage, "--reason: at most %u printable ASCII characters", AP_REASON_MAX);
+    target.service = argv[0];
+    return operate_set(t, "pause", &target, APIARY_PAUSE, reason, "paused");
 }
 
 int cmd_resume(struct tool *t, int argc, char **argv)
@@ -143,7 +144,7 @@ int cmd_resume(struct tool *t, int argc, char **argv)
         .least = 1,
         .most = 1,
     };
-    struct target target = {.instance = NULL};
+    struct operate_target target = {.instance = NULL};
     const struct tool_option options[] = {
         {"instance", 'i', "NAME", "only this instance", &target.instance, NULL},
         {.name = NULL},
@@ -151,36 +152,13 @@ int cmd_resume(struct tool *t, int argc, char **argv)
     int rc = tool_parse(t, &usage, options, &argc, &argv);
     if (rc != TOOL_GO_ON) return rc;
     target.service = argv[0];
-    apiary_t *a = NULL;
-    rc = tool_attach(t, tool_segment(t, NULL), false, &a);
-    if (rc != TOOL_OK) return rc;
-    struct changed n = set_mode(a->seg, &target, APIARY_READY, NULL);
-    if (n.instances == 0) {
-        rc = no_target(t, "resume", &target);
-    } else {
-        print_changed(&target, n, "ready");
-    }
-    apiary_detach(a);
-    return tool_finish(t, rc);
+    return operate_set(t, "resume", &target, APIARY_READY, NULL, "ready");
 }
 
 /* ---- the operator's weight -------------------------------------------------------------------------------------- */
 
-static struct changed set_weight(struct ap_segment *seg, const struct target *target, int weight)
-{
-    struct changed ret = {0};
-    struct swarm_view v;
-    for (uint32_t i = 0; ap_swarm_at(seg, i) != NULL; i++) {
-        if (!view_swarm(seg, i, &v) || !operate_matches(&v, target)) continue;
-        if (ap_swarm_weight_set(seg, i, v.service, v.instance, weight) < 0) continue;
-        ret.instances++;
-        ret.down += !v.alive;
-    }
-    return ret;
-}
-
 /* -1: as registered; -2: no weight. */
-static int operate_weight(const char *text)
+static int weight_read(const char *text)
 {
     char *end;
     unsigned long n = strtoul(text, &end, 10);
@@ -200,20 +178,20 @@ int cmd_weight(struct tool *t, int argc, char **argv)
         .least = 2,
         .most = 2,
     };
-    struct target target = {.instance = NULL};
+    struct operate_target target = {.instance = NULL};
     const struct tool_option options[] = {
         {"instance", 'i', "NAME", "only this instance", &target.instance, NULL},
         {.name = NULL},
     };
     int rc = tool_parse(t, &usage, options, &argc, &argv);
     if (rc != TOOL_GO_ON) return rc;
-    int weight = operate_weight(argv[1]);
+    int weight = weight_read(argv[1]);
     if (weight < -1) return tool_usage_error(t, &usage, "'%s' is not a weight; write 0 to %u, or default", argv[1], AP_WEIGHT_MAX);
     target.service = argv[0];
     apiary_t *a = NULL;
     rc = tool_attach(t, tool_segment(t, NULL), false, &a);
     if (rc != TOOL_OK) return rc;
-    struct changed n = set_weight(a->seg, &target, weight);
+    struct operate_changed n = operate_weight(a->seg, &target, weight);
     if (n.instances == 0) rc = no_target(t, "weight", &target);
     else print_changed(&target, n, weight < 0 ? "with the configured weight" : "weighted");
     apiary_detach(a);

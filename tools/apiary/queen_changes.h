@@ -9,7 +9,7 @@
 
 #include "core/apiary/swarm.h"
 #include "tools/apiary/apiary.h"
-#include "tools/apiary/wire.h"
+#include "tools/common/wire.h"
 
 struct queen_changes {
     int fd; /* -1: none come */

@@ -12,7 +12,7 @@
 #include "agents/deployment/deployment_diff.h"
 #include "shm/event.h"
 #include "tools/apiary/former.h"
-#include "tools/apiary/wire.h"
+#include "tools/common/wire.h"
 
 #define KILL_AFTER UINT64_C(2000000000) /* the time to finish tasks is over */
 

@@ -1,7 +1,7 @@
 /* tools/apiary/task.c - apiary task ls, show, cancel: the task table, read without a lock. */
 #include "tools/apiary/apiary.h"
-#include "registry/routing/kept.h"
 #include "registry/routing/rules.h"
+#include "tools/operate/operate.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -164,20 +164,11 @@ static int parse_id(const struct tool *t, const struct tool_usage *usage, const 
     return tool_usage_error(t, usage, "'%s' is not a task id; 'apiary task ls' lists them", text);
 }
 
-/* Why a slot has no such task: it had one, whose result may be kept, or never had. The numbers of a slot only rise, and so do the
- * epochs of its slab. */
-static int no_task(const struct tool *t, const struct ap_segment *seg, apiary_task_t id, const char *text)
+static int no_task(const struct tool *t, enum operate_task why, const char *text)
 {
-    const struct ap_slot *s = ap_slot_at(seg, id.slot);
-    const struct ap_slab *slab = ap_slab_at(seg, id.slot / AP_SLAB_SLOTS);
-    uint64_t life;
-    int kept = ap_kept_find(seg, id, &life);
-    if (kept >= 0 && AP_KEPT_STATE(life) == AP_KEPT_KEPT &&
-        ap_load_relaxed(&ap_kept_at(seg, (uint32_t)kept)->until) > seg->ops->now())
+    if (why == OPERATE_KEPT)
         return tool_fail(t, TOOL_FAILED, "task %s has ended, and its result is kept; 'apiary kept fetch %s' prints it", text, text);
-    if (s != NULL && slab != NULL && id.generation != 0 && id.generation <= AP_WORD_GENERATION(ap_load_acquire(&s->word)) &&
-        id.epoch <= AP_LEASE_EPOCH(ap_load_relaxed(&slab->lease)))
-        return tool_error(t, APIARY_ESTALE, NULL, "task %s", text);
+    if (why == OPERATE_GONE) return tool_error(t, APIARY_ESTALE, NULL, "task %s", text);
     return tool_fail(t, TOOL_FAILED,
                      "task %s: no such task: none with this id was ever in the segment; 'apiary task ls' lists them", text);
 }
@@ -195,7 +186,7 @@ static int task_show(struct tool *t, int argc, char **argv)
     if (rc != TOOL_OK) return rc;
     struct task_view v;
     if (!view_task(a->seg, id.slot, &v) || v.id.generation != id.generation || v.id.epoch != id.epoch) {
-        rc = no_task(t, a->seg, id, argv[0]);
+        rc = no_task(t, operate_why(a->seg, id), argv[0]);
     } else if (t->json) {
         rc = tool_json_print(view_task_json(a->seg, &v));
     } else {
@@ -226,16 +217,14 @@ static int task_cancel(struct tool *t, int argc, char **argv)
     apiary_t *a = NULL;
     rc = tool_attach(t, tool_segment(t, NULL), false, &a);
     if (rc != TOOL_OK) return rc;
-    /* The library answers 0 for what has ended, too: its caller will see how. Here somebody would take that for a success. */
-    struct task_view v;
-    bool ended = view_task(a->seg, id.slot, &v) && v.id.generation == id.generation && v.id.epoch == id.epoch &&
-                 ap_task_ended(v.state) && !view_task_over(&v);
-    int done = ended ? 0 : apiary_cancel(a, id);
-    if (ended)
+    uint32_t state = 0;
+    int error = 0;
+    enum operate_task r = operate_cancel(a, id, &state, &error);
+    if (r == OPERATE_ENDED)
         rc = tool_fail(t, TOOL_FAILED, "task %s has ended already (%s), nothing to cancel; its client has yet to collect it",
-                       argv[0], ap_task_state_name(v.state));
-    else if (done < 0)
-        rc = done == APIARY_ESTALE ? no_task(t, a->seg, id, argv[0]) : tool_error(t, done, NULL, "task %s", argv[0]);
+                       argv[0], ap_task_state_name(state));
+    else if (r == OPERATE_ERROR) rc = tool_error(t, error, NULL, "task %s", argv[0]);
+    else if (r != OPERATE_CANCELLED) rc = no_task(t, r, argv[0]);
     apiary_detach(a);
     return tool_finish(t, rc);
 }

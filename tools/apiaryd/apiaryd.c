@@ -42,7 +42,7 @@ static const struct tool_usage usage = {
 };
 
 struct daemon_options {
-    const char *config, *level, *state, *listen;
+    const char *config, *level, *state, *listen, *hosts;
     bool remove, standard_input, ready_passing;
 };
 
@@ -53,6 +53,7 @@ struct duties {
     uint64_t interval;                   /* of health checks */
     const char *state;                   /* --state */
     const char *listen;                  /* where HTTP is served; NULL: nowhere */
+    const char *hosts;                   /* --hosts */
     const struct ap_deployment *deployment;
     struct history_limits limits;
 };
@@ -239,7 +240,8 @@ static struct past_keeper *apiaryd_keep_past(apiary_t *a, const char *name, cons
 static struct http *apiaryd_serve(apiary_t *a, const char *name, const struct duties *duties)
 {
     char *folder = tool_state_folder(duties->state, name), why[HTTP_WHY];
-    const struct http_options o = {.listen = duties->listen, .folder = folder, .segment = name, .deployment = duties->deployment};
+    const struct http_options o = {.listen = duties->listen, .folder = folder, .segment = name, .hosts = duties->hosts,
+                                   .deployment = duties->deployment};
     struct http *http = duties->listen != NULL ? http_start(a, &o, why) : NULL;
 
     if (http == NULL && duties->listen != NULL) ap_log(4, "HTTP is not served: %s", why);
@@ -270,6 +272,11 @@ static int apiaryd_listen(const struct tool *t, const struct daemon_options *o, 
     if (*ret == NULL || ap_address_read(*ret, &address, &size) == 0) return TOOL_OK;
     return tool_fail(t, TOOL_USAGE, "%s is '%s'; it may be off, or an address with a port, such as 127.0.0.1:4100 or [::1]:4100",
                      o->listen != NULL ? "--listen" : "APIARY_LISTEN", AP_SHOWN(*ret, 64));
+}
+
+static const char *apiaryd_hosts(const struct daemon_options *o)
+{
+    return o->hosts != NULL ? o->hosts : getenv("APIARY_HOSTS");
 }
 
 /* *ret_used: a thread still uses the segment, so the process is to end as it is. */
@@ -341,6 +348,7 @@ static int apiaryd_run(const struct tool *t, const struct daemon_options *o)
                                       .interval = d != NULL ? d->health_check_interval : AP_HEALTH_INTERVAL * UINT64_C(1000000),
                                       .state = o->state,
                                       .listen = listen,
+                                      .hosts = apiaryd_hosts(o),
                                       .deployment = d,
                                       .limits = {.age = d != NULL ? d->events_max_age : AP_EVENTS_MAX_AGE,
                                                  .bytes = d != NULL ? d->events_max_bytes : AP_EVENTS_MAX_BYTES}};
@@ -364,6 +372,8 @@ int main(int argc, char **argv)
          &o.ready_passing},
         {"state", 0, "DIR", "keep events there [$STATE_DIRECTORY, else $XDG_STATE_HOME/apiary, else ~/.local/state/apiary]",
          &o.state, NULL},
+        {"hosts", 0, "NAMES", "names of this host, with commas between, that --listen off loopback answers to [$APIARY_HOSTS]",
+         &o.hosts, NULL},
         {"listen", 0, "ADDRESS", "serve HTTP on ADDRESS:PORT, or off [$APIARY_LISTEN, else as the configuration says]", &o.listen,
          NULL},
         {"remove", 0, NULL, "remove the segment at the end", NULL, &o.remove},

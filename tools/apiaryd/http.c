@@ -1,10 +1,8 @@
 /* tools/apiaryd/http.c - the HTTP server: its sockets, its thread, its limits. See http.h. */
-#include "tools/apiaryd/http.h"
+#include "tools/apiaryd/http_inside.h"
 
 #include <errno.h>
-#include <microhttpd.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -26,41 +24,6 @@
 #define BACKLOG 128
 #define ACCEPTED 16 /* at a time, before those that are there are looked after */
 #define REST UINT64_C(100000000) /* ns without accepting, when this process has no descriptor or memory for one more */
-
-struct http_connection {
-    struct MHD_Connection *of; /* NULL: the row is free */
-    int fd;
-    bool local; /* by the socket of the state directory */
-    bool told;  /* to end */
-    bool busy;  /* from its request on until its answer is sent */
-    uint64_t since; /* CLOCK_MONOTONIC: when it came, or had its last answer */
-};
-
-/* One of the two that are listened at. */
-struct http_listener {
-    bool local;
-    int fd; /* -1: it could not be had yet */
-    uint64_t due, wait; /* when that is tried again */
-    char told[HTTP_WHY]; /* why not; "": it was had, or never tried */
-};
-
-struct http {
-    apiary_t *a;
-    struct sockaddr_storage address;
-    socklen_t address_size;
-    char *folder, *segment;
-    const struct ap_deployment *deployment;
-    struct MHD_Daemon *daemon;
-    int wake;
-    pthread_t thread;
-    uint32_t stop;
-    struct http_listener listeners[2];
-    struct http_connection connections[HTTP_CONNECTIONS];
-    unsigned open;
-    bool accepting_local; /* of the connection that is being added */
-    uint64_t rest;        /* CLOCK_MONOTONIC: nothing is accepted until then */
-    uint64_t owed;        /* bytes of answers that are not sent yet */
-};
 
 /* ---- what is listened at ---------------------------------------------------------------------------------------- */
 
@@ -117,7 +80,7 @@ static void listener_tell(const struct http *h, const struct http_listener *l)
     ap_address_print(&is, name);
     ap_log(6, "HTTP is served on http://%s/", name);
     if (!ap_address_loopback(&is))
-        ap_log(4, "HTTP on %s is open to all who can reach that address: nothing there asks who they are", name);
+        ap_log(4, "HTTP on %s is open to all who can reach that address: reading asks nobody who they are", name);
 }
 
 static void listener_open(struct http *h, struct http_listener *l, uint64_t now)
@@ -246,122 +209,6 @@ static void http_accept(struct http *h, struct http_listener *l)
     }
 }
 
-/* ---- requests --------------------------------------------------------------------------------------------------- */
-
-struct http_body {
-    struct http *of;
-    size_t size;
-    char bytes[];
-};
-
-static void body_free(void *user)
-{
-    struct http_body *b = user;
-
-    b->of->owed -= b->size;
-    free(b);
-}
-
-static enum MHD_Result http_send(struct http *h, struct MHD_Connection *connection, const struct http_answer *answer, bool last)
-{
-    struct http_body *body = malloc(sizeof *body + answer->size);
-    struct MHD_Response *r;
-    enum MHD_Result rc;
-
-    if (body == NULL) return MHD_NO;
-    *body = (struct http_body){h, answer->size};
-    if (answer->size > 0) memcpy(body->bytes, answer->body, answer->size);
-    h->owed += body->size;
-    r = MHD_create_response_from_buffer_with_free_callback_cls(body->size, body->bytes, body_free, body);
-    if (r == NULL) {
-        body_free(body);
-        return MHD_NO;
-    }
-    rc = MHD_add_response_header(r, "Content-Type", answer->type);
-    if (rc == MHD_YES) rc = MHD_add_response_header(r, "Cache-Control", answer->etag != NULL ? "no-cache" : "no-store");
-    if (rc == MHD_YES && answer->etag != NULL) rc = MHD_add_response_header(r, "ETag", answer->etag);
-    if (rc == MHD_YES && answer->etag != NULL) rc = MHD_add_response_header(r, "Content-Security-Policy", DASHBOARD_POLICY);
-    if (rc == MHD_YES) rc = MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
-    if (rc == MHD_YES && answer->status == 405) rc = MHD_add_response_header(r, "Allow", "GET, HEAD");
-    if (rc == MHD_YES && answer->status == 503) rc = MHD_add_response_header(r, "Retry-After", "1");
-    if (rc == MHD_YES && last) rc = MHD_add_response_header(r, "Connection", "close");
-    if (rc == MHD_YES) rc = MHD_queue_response(connection, answer->status, r);
-    MHD_destroy_response(r);
-    return rc;
-}
-
-static const char *http_header(struct MHD_Connection *connection, const char *name)
-{
-    return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
-}
-
-static bool http_announces_body(struct MHD_Connection *connection)
-{
-    const char *length = http_header(connection, "Content-Length");
-
-    return (length != NULL && strcmp(length, "0") != 0) || http_header(connection, "Transfer-Encoding") != NULL;
-}
-
-static struct http_connection *http_connection_of(struct MHD_Connection *connection)
-{
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-
-    return info != NULL ? info->socket_context : NULL;
-}
-
-static enum MHD_Result http_argument(void *user, enum MHD_ValueKind kind, const char *key, size_t key_size, const char *value,
-                                     size_t value_size)
-{
-    (void)kind;
-    request_argument(user, key, key_size, value, value_size);
-    return MHD_YES;
-}
-
-/* Called when the headers are there, and again at the request's end. An answer at the first call ends the connection, as it should
- * where a body follows that nobody reads. */
-static enum MHD_Result http_asks(void *user, struct MHD_Connection *connection, const char *url, const char *method,
-                                 const char *version, const char *upload, size_t *upload_size, void **context)
-{
-    struct http *h = user;
-    struct http_connection *c = http_connection_of(connection);
-    const char *accept = http_header(connection, "Accept");
-    const struct dashboard_file *file = dashboard_file(url);
-    const struct request request = {.method = method, .path = url, .host = http_header(connection, "Host"),
-                                    .file = file != NULL,
-                                    .old = strcmp(version, "HTTP/1.0") == 0, .body = http_announces_body(connection),
-                                    .checked = ap_address_loopback(&h->address) && (c == NULL || !c->local)};
-    struct http_asked asked = {.a = h->a, .deployment = h->deployment, .segment = h->segment, .folder = h->folder,
-                               .file = file, .match = http_header(connection, "If-None-Match"),
-                               .openmetrics = accept != NULL && strstr(accept, "application/openmetrics-text") != NULL};
-    struct http_answer answer = {.body = NULL};
-    enum MHD_Result rc = MHD_NO;
-
-    (void)upload, (void)upload_size;
-    if (c != NULL) c->busy = true;
-    if (*context == NULL && !request.body) {
-        *context = h; /* anything but NULL */
-        return MHD_YES;
-    }
-    request_judge(&request, &asked.verdict);
-    MHD_get_connection_values_n(connection, MHD_GET_ARGUMENT_KIND, http_argument, &asked.verdict);
-    if (asked.verdict.status == 200 && h->owed > HTTP_OWED)
-        request_refuse(&asked.verdict, 503, "%u MiB of answers wait for their readers; ask again", (unsigned)(HTTP_OWED >> 20));
-    if (http_answer(&asked, &answer)) rc = http_send(h, connection, &answer, request.body);
-    free(answer.body);
-    return rc;
-}
-
-static void http_completed(void *user, struct MHD_Connection *connection, void **context, enum MHD_RequestTerminationCode code)
-{
-    struct http *h = user;
-    struct http_connection *c = http_connection_of(connection);
-
-    (void)context, (void)code;
-    if (c == NULL) return;
-    c->busy = false;
-    c->since = h->a->seg->ops->now();
-}
-
 /* ---- the thread -------------------------------------------------------------------------------------------------- */
 
 /* ms until something is to be done whether anybody asks or not; -1: never. */
@@ -377,6 +224,7 @@ static int http_timeout(const struct http *h, uint64_t now)
     }
     if (h->rest > now && h->rest < until) until = h->rest;
     if (h->open > 0 && now + SWEEP < until) until = now + SWEEP;
+    if (http_calls_due(h) < until) until = http_calls_due(h);
     if (MHD_get_timeout(h->daemon, &ms) == MHD_YES && now + ms * 1000000 < until) until = now + ms * 1000000;
     if (until == UINT64_MAX) return -1;
     return until > now ? (int)((until - now + 999999) / 1000000) : 0;
@@ -386,9 +234,10 @@ static void *http_main(void *user)
 {
     struct http *h = user;
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-    struct pollfd fds[4 + HTTP_CONNECTIONS] = {{.fd = h->wake, .events = POLLIN}, {.fd = info->epoll_fd, .events = POLLIN},
-                                               {.events = POLLIN}, {.events = POLLIN}};
-    nfds_t n;
+    struct pollfd fds[4 + HTTP_CONNECTIONS + HTTP_CALLS] = {{.fd = h->wake, .events = POLLIN},
+                                                            {.fd = info->epoll_fd, .events = POLLIN},
+                                                            {.events = POLLIN}, {.events = POLLIN}};
+    nfds_t n, calls;
 
     while (ap_load_acquire(&h->stop) == 0) {
         uint64_t now = h->a->seg->ops->now();
@@ -399,12 +248,14 @@ static void *http_main(void *user)
         }
         connections_sweep(h, now);
         n = connections_poll(h, fds + 4);
-        if (poll(fds, 4 + n, http_timeout(h, now)) < 0) {
+        calls = http_calls_poll(h, fds + 4 + n);
+        if (poll(fds, 4 + n + calls, http_timeout(h, now)) < 0) {
             (void)poll(NULL, 0, REST / 1000000); /* no memory for it */
             continue;
         }
         for (int i = 0; i < 2; i++)
             if (fds[2 + i].fd >= 0 && fds[2 + i].revents != 0) http_accept(h, &h->listeners[i]);
+        http_calls_tend(h, h->a->seg->ops->now());
         MHD_run(h->daemon);
         connections_ended(h, fds + 4, n, now);
     }
@@ -415,6 +266,7 @@ static void http_free(struct http *h)
 {
     char path[sizeof((struct sockaddr_un *)0)->sun_path];
 
+    http_calls_end(h);
     if (h->daemon != NULL) MHD_stop_daemon(h->daemon);
     for (int i = 0; i < 2; i++) {
         if (h->listeners[i].fd < 0) continue;
@@ -425,7 +277,32 @@ static void http_free(struct http *h)
     if (h->wake >= 0) close(h->wake);
     free(h->folder);
     free(h->segment);
+    free(h->hosts);
+    explicit_bzero(h->token, sizeof h->token);
     free(h);
+}
+
+/* The machine's own name and those that the operator gave, with a space between. */
+static char *http_hosts(const char *given)
+{
+    char own[256] = "", *ret;
+
+    if (gethostname(own, sizeof own - 1) < 0) *own = '\0';
+    ret = tool_format("%s %s", own, given != NULL ? given : "");
+    for (char *c = ret; *c != '\0'; c++)
+        if (*c == ',') *c = ' ';
+    return ret;
+}
+
+/* So that it can be read before anybody has asked for it. */
+static void http_make_token(const struct http *h)
+{
+    char why[TOKEN_WHY], token[TOKEN_SIZE + 1];
+    int rc = h->folder != NULL ? token_read(h->folder, token, why) : 0;
+
+    explicit_bzero(token, sizeof token);
+    if (rc == 1) rc = token_make(h->folder, false, why);
+    if (rc < 0) ap_log(4, "nothing can be changed over TCP: %s", why);
 }
 
 struct http *http_start(apiary_t *a, const struct http_options *o, char why[HTTP_WHY])
@@ -434,16 +311,18 @@ struct http *http_start(apiary_t *a, const struct http_options *o, char why[HTTP
     int error = 0;
 
     *h = (struct http){.a = a, .folder = o->folder != NULL ? tool_strdup(o->folder) : NULL, .segment = tool_strdup(o->segment),
-                       .deployment = o->deployment, .wake = ap_fd_event(),
+                       .hosts = http_hosts(o->hosts), .deployment = o->deployment, .wake = ap_fd_event(),
                        .listeners = {{.local = false, .fd = -1}, {.local = true, .fd = -1}}};
     if (ap_address_read(o->listen, &h->address, &h->address_size) < 0) error = EINVAL;
     if (error == 0 && h->wake < 0) error = errno;
     if (error == 0)
-        h->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL, http_asks, h,
+        h->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
+                                     http_asks, h,
                                      MHD_OPTION_CONNECTION_LIMIT, HTTP_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, HTTP_IDLE,
                                      MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_REQUEST, MHD_OPTION_NOTIFY_CONNECTION,
                                      http_notified, h, MHD_OPTION_NOTIFY_COMPLETED, http_completed, h, MHD_OPTION_END);
     if (error == 0 && h->daemon == NULL) error = errno != 0 ? errno : ENOMEM;
+    if (error == 0) http_make_token(h);
     if (error == 0) error = ap_thread_start(&h->thread, "apiary-http", http_main, h);
     if (error == 0) return h;
     ap_format(why, HTTP_WHY, "%s", strerror(error));

@@ -1,5 +1,5 @@
-/* tools/apiaryd/http.h - the coordinator's HTTP server: metrics, whether the host lives and is ready, and
- * what the commands tell with --json. It only reads.
+/* tools/apiaryd/http.h - the coordinator's HTTP server: metrics, whether the host lives and is ready, what
+ * the commands tell with --json, and changes that operators make.
  *
  * WHERE     On the address that is named, usually of loopback, and on the socket HTTP_SOCKET in the segment's state directory, for
  *           its owner alone. A port that is in use, or anything else that stands in the way, is logged once, and it is tried again;
@@ -10,15 +10,22 @@
  * LIMITS    HTTP_CONNECTIONS at a time: where one more comes, the one goes that has had no answer for longest. A connection has
  *           HTTP_IDLE seconds for its next byte, and HTTP_WHOLE for a request with its answer. A request has HTTP_REQUEST bytes,
  *           all of its headers included (else 414 or 431). All answers that are not sent yet have HTTP_OWED bytes; then 503.
- * JUDGED    by tools/common/request.h.
+ * JUDGED    by tools/common/request.h, and what is to be changed by tools/common/demand.h.
+ * CHANGES   1 tools/operate does what operators ask for, as for a command, with a handle of its own for each request. Each leaves
+ *           an event: who, why, what, and the answer's status.
+ *           2 The token (tools/common/token.h) is made at the start, and looked at again for each request that changes something.
+ *           3 A request to `apiary up` is sent on, and its connection rests until the answer; after HTTP_SUPERVISED the asker is
+ *           told that it goes on. HTTP_CALLS of them at a time.
  */
 #ifndef AP_TOOLS_APIARYD_HTTP_H
 #define AP_TOOLS_APIARYD_HTTP_H
 
 #include "agents/deployment/deployment.h"
 #include "registry/client/client.h"
-#include "tools/common/request.h"
+#include "tools/common/common.h"
+#include "tools/common/demand.h"
 #include "tools/dashboard/dashboard.h"
+#include "tools/operate/supervisor.h"
 
 #define HTTP_SOCKET "http.sock"
 #define HTTP_CONNECTIONS 64u
@@ -27,12 +34,15 @@
 #define HTTP_REQUEST 16384u
 #define HTTP_OWED (UINT64_C(64) << 20)
 #define HTTP_WHY 192u
+#define HTTP_CALLS 8u
+#define HTTP_SUPERVISED UINT64_C(20000000000)
 
 struct http;
 struct http_options {
     const char *listen;  /* as core/address.h reads it */
     const char *folder;  /* of the socket; NULL: there is none */
     const char *segment;
+    const char *hosts; /* names of this host, beside its own, with commas or spaces between; NULL: none */
     const struct ap_deployment *deployment; /* may be NULL; it outlives the server */
 };
 
@@ -50,11 +60,15 @@ struct http_asked {
     const struct dashboard_file *file; /* that of the path; NULL: it is none of the page's */
     const char *match;                 /* If-None-Match; NULL: there is none */
     bool openmetrics;
+    bool local; /* by the Unix socket: from this user and process */
+    uint32_t uid;
+    int64_t pid;
 };
 struct http_answer {
     unsigned status;
     const char *type;
     const char *etag; /* of a file of the page; NULL */
+    const char *allow; /* with 405; NULL: GET and HEAD */
     char *body;       /* to be freed */
     size_t size;
 };
@@ -64,5 +78,19 @@ extern const size_t apiaryd_openapi_size;
 
 /* False: no memory. */
 AP_MUST_CHECK bool http_answer(struct http_asked *asked, struct http_answer *ret);
+/* The same of a refusal that the verdict has; and of an object, whose reference is taken. */
+AP_MUST_CHECK bool http_answer_refusal(const struct request_verdict *v, struct http_answer *ret);
+AP_MUST_CHECK bool http_answer_json(struct http_answer *ret, json_t *o);
+
+/* ---- http_change.c: what is changed -------------------------------------------------------------------------- */
+
+/* Does it, and leaves the event; or asks `apiary up` for it: then `call->fd` is where the answer comes, and nothing is answered
+ * yet. False: no memory. */
+AP_MUST_CHECK bool http_change(struct http_asked *asked, const struct demand *d, struct http_answer *ret,
+                               struct supervisor_call *call);
+/* The supervisor's answer, whose reference is taken; NULL: it has ended without one. Leaves the event. */
+AP_MUST_CHECK bool http_change_answered(struct http_asked *asked, const struct demand *d, json_t *said, struct http_answer *ret);
+/* It has not answered yet. */
+AP_MUST_CHECK bool http_change_goes_on(struct http_answer *ret);
 
 #endif

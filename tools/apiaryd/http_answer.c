@@ -68,7 +68,7 @@ static bool answer_object(struct answer_room *text, json_t *o)
     return !text->short_of_memory;
 }
 
-static bool answer_json(struct http_answer *ret, json_t *o)
+bool http_answer_json(struct http_answer *ret, json_t *o)
 {
     struct answer_room text = {.bytes = NULL};
 
@@ -104,10 +104,11 @@ static bool answer_list_end(struct http_answer *ret, struct answer_room *text)
     return answer_whole(ret, text);
 }
 
-static bool answer_refusal(const struct request_verdict *v, struct http_answer *ret)
+bool http_answer_refusal(const struct request_verdict *v, struct http_answer *ret)
 {
     ret->status = v->status;
-    return answer_json(ret, json_pack("{s:i, s:o}", "status", (int)v->status, "error", tool_json_text(v->why)));
+    ret->allow = request_changes(v) ? "POST" : NULL;
+    return http_answer_json(ret, json_pack("{s:i, s:o}", "status", (int)v->status, "error", tool_json_text(v->why)));
 }
 
 static bool answer_metrics(const struct http_asked *asked, struct http_answer *ret)
@@ -127,14 +128,14 @@ static bool answer_ready(const struct http_asked *asked, struct http_answer *ret
     json_t *o = ready_json(asked->a, asked->deployment, &ready);
 
     ret->status = ready ? 200 : 503;
-    return answer_json(ret, o);
+    return http_answer_json(ret, o);
 }
 
 /* Refuses what only the segment shows to be wrong. */
 static bool answer_refuse(struct http_asked *asked, struct http_answer *ret, const char *what, const char *text, const char *is)
 {
     request_refuse(&asked->verdict, 400, "%s: '%s' is %s", what, AP_SHOWN(text, 48), is);
-    return answer_refusal(&asked->verdict, ret);
+    return http_answer_refusal(&asked->verdict, ret);
 }
 
 static bool answer_status(const struct http_asked *asked, struct http_answer *ret)
@@ -166,7 +167,7 @@ static bool answer_services(struct http_asked *asked, struct http_answer *ret)
     n = view_agents(asked->a->seg, &meant, &agents);
     o = view_agents_json(asked->a->seg, asked->segment, agents, n);
     free(agents);
-    return answer_json(ret, o);
+    return http_answer_json(ret, o);
 }
 
 /* The number with which the next answer goes on; null: this is the last. */
@@ -186,7 +187,7 @@ static bool answer_tasks(struct http_asked *asked, struct http_answer *ret)
     if (v->state[0] != '\0' && state < 0)
         return answer_refuse(asked, ret, "state", v->state, "none; scheduled, queued, running, done, failed and cancelled are");
     o = view_tasks_json(asked->a->seg, asked->segment, state, v->after < tasks ? (uint32_t)v->after : tasks, v->limit, &next);
-    return answer_json(ret, answer_with_next(o, next < tasks, next));
+    return http_answer_json(ret, answer_with_next(o, next < tasks, next));
 }
 
 /* ---- the memory ------------------------------------------------------------------------------------------------- */
@@ -209,7 +210,7 @@ static bool answer_space(struct http_asked *asked, struct http_answer *ret, stru
 static bool answer_failed(struct http_asked *asked, struct http_answer *ret, int error)
 {
     request_refuse(&asked->verdict, error == APIARY_ENOKEY ? 404 : 503, "%s: %s", apiary_strerror(error), apiary_advice(error));
-    return answer_refusal(&asked->verdict, ret);
+    return http_answer_refusal(&asked->verdict, ret);
 }
 
 static bool answer_spaces(struct http_asked *asked, struct http_answer *ret)
@@ -217,7 +218,7 @@ static bool answer_spaces(struct http_asked *asked, struct http_answer *ret)
     json_t *o;
     int r = view_spaces_json(asked->a->seg, asked->segment, &o);
 
-    return r == 0 ? answer_json(ret, o) : answer_failed(asked, ret, r);
+    return r == 0 ? http_answer_json(ret, o) : answer_failed(asked, ret, r);
 }
 
 static bool answer_memory(struct http_asked *asked, struct http_answer *ret)
@@ -231,7 +232,7 @@ static bool answer_memory(struct http_asked *asked, struct http_answer *ret)
 
     if (!answer_space(asked, ret, &name, &made)) return made;
     r = view_keys_json(asked->a->seg, asked->segment, &name, v->prefix, v->after, v->limit, &o, &next);
-    return r == 0 ? answer_json(ret, answer_with_next(o, next != 0, next)) : answer_failed(asked, ret, r);
+    return r == 0 ? http_answer_json(ret, answer_with_next(o, next != 0, next)) : answer_failed(asked, ret, r);
 }
 
 static bool answer_value(struct http_asked *asked, struct http_answer *ret)
@@ -244,11 +245,11 @@ static bool answer_value(struct http_asked *asked, struct http_answer *ret)
 
     if (*key == '\0') {
         request_refuse(&asked->verdict, 400, "key is needed");
-        return answer_refusal(&asked->verdict, ret);
+        return http_answer_refusal(&asked->verdict, ret);
     }
     if (!answer_space(asked, ret, &name, &made)) return made;
     r = view_value_json(asked->a->seg, &name, key, &o);
-    return r == 0 ? answer_json(ret, o) : answer_failed(asked, ret, r);
+    return r == 0 ? http_answer_json(ret, o) : answer_failed(asked, ret, r);
 }
 
 static bool answer_dead(const struct http_asked *asked, struct http_answer *ret)
@@ -256,7 +257,7 @@ static bool answer_dead(const struct http_asked *asked, struct http_answer *ret)
     uint64_t next;
     json_t *o = view_dead_all_json(asked->a, asked->segment, asked->verdict.after, asked->verdict.limit, &next);
 
-    return answer_json(ret, answer_with_next(o, next != 0, next));
+    return http_answer_json(ret, answer_with_next(o, next != 0, next));
 }
 
 static bool answer_events(const struct http_asked *asked, struct http_answer *ret)
@@ -265,7 +266,7 @@ static bool answer_events(const struct http_asked *asked, struct http_answer *re
     const struct view_events events = {.since = v->since, .kind = v->kind[0] != '\0' ? v->kind : NULL,
                                        .service = v->service[0] != '\0' ? v->service : NULL, .most = v->limit};
 
-    return answer_json(ret, view_events_json(asked->a->seg, asked->segment, asked->folder, &events));
+    return http_answer_json(ret, view_events_json(asked->a->seg, asked->segment, asked->folder, &events));
 }
 
 static bool answer_history(struct http_asked *asked, struct http_answer *ret)
@@ -277,7 +278,7 @@ static bool answer_history(struct http_asked *asked, struct http_answer *ret)
 
     if (v->of[0] != '\0' && !past_kind_of(v->of, &past.kind))
         return answer_refuse(asked, ret, "of", v->of, "none; services, agents and pairs are");
-    return answer_json(ret, view_past_json(asked->segment, asked->folder, &past, why));
+    return http_answer_json(ret, view_past_json(asked->segment, asked->folder, &past, why));
 }
 
 static bool answer_stats(const struct http_asked *asked, struct http_answer *ret)
@@ -328,7 +329,7 @@ static bool answer_file(const struct http_asked *asked, struct http_answer *ret)
 bool http_answer(struct http_asked *asked, struct http_answer *ret)
 {
     *ret = (struct http_answer){.status = 200};
-    if (asked->verdict.status != 200) return answer_refusal(&asked->verdict, ret);
+    if (asked->verdict.status != 200) return http_answer_refusal(&asked->verdict, ret);
     switch (asked->verdict.route) {
     case REQUEST_METRICS:
         return answer_metrics(asked, ret);
@@ -341,15 +342,15 @@ bool http_answer(struct http_asked *asked, struct http_answer *ret)
     case REQUEST_SERVICES:
         return answer_services(asked, ret);
     case REQUEST_CAPABILITIES:
-        return answer_json(ret, view_capabilities_json(asked->a->seg));
+        return http_answer_json(ret, view_capabilities_json(asked->a->seg));
     case REQUEST_TASKS:
         return answer_tasks(asked, ret);
     case REQUEST_DEAD:
         return answer_dead(asked, ret);
     case REQUEST_KEPT:
-        return answer_json(ret, view_kept_all_json(asked->a->seg, asked->segment));
+        return http_answer_json(ret, view_kept_all_json(asked->a->seg, asked->segment));
     case REQUEST_CLAIMS:
-        return answer_json(ret, view_claims_json(asked->a, asked->segment));
+        return http_answer_json(ret, view_claims_json(asked->a, asked->segment));
     case REQUEST_SPACES:
         return answer_spaces(asked, ret);
     case REQUEST_MEMORY:
@@ -357,7 +358,7 @@ bool http_answer(struct http_asked *asked, struct http_answer *ret)
     case REQUEST_VALUE:
         return answer_value(asked, ret);
     case REQUEST_CACHES:
-        return answer_json(ret, view_caches_json(asked->a->seg, asked->segment));
+        return http_answer_json(ret, view_caches_json(asked->a->seg, asked->segment));
     case REQUEST_EVENTS:
         return answer_events(asked, ret);
     case REQUEST_STATS:

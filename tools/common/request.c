@@ -4,13 +4,15 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "core/text.h"
 #include "tools/common/event.h"
+#include "tools/common/token.h"
 
 const struct request_row request_rows[REQUEST_ROUTE_COUNT] = {
 #define X(id, path, arguments, what) {path, arguments, what},
-    REQUEST_ROUTES(X)
+    REQUEST_ROUTES(X) REQUEST_CHANGES(X)
 #undef X
 };
 
@@ -44,6 +46,98 @@ static bool host_is_loopback(const char *host)
     return dots == 3;
 }
 
+/* A number of an address, which no page of another site is called by: 10.1.2.3, [fe80::1]. */
+static bool host_is_number(const char *host)
+{
+    size_t n = host_length(host), dots = 0;
+
+    if (n > 2 && host[0] == '[') return host[n - 1] == ']' && strspn(host + 1, "0123456789abcdefABCDEF:.") == n - 2;
+    if (n < 7 || n > 15 || strspn(host, "0123456789.") < n) return false;
+    for (size_t i = 0; i < n; i++) dots += host[i] == '.';
+    return dots == 3;
+}
+
+static bool host_is_known(const char *host, const char *names)
+{
+    size_t n = host_length(host);
+
+    for (const char *at = names; n > 0 && at != NULL && *at != '\0'; at += strcspn(at, " "), at += *at == ' ')
+        if (strcspn(at, " ") == n && strncasecmp(at, host, n) == 0) return true;
+    return false;
+}
+
+static void judge_host(const struct request *r, struct request_verdict *ret)
+{
+    if (r->host == NULL && !r->old) {
+        request_refuse(ret, 400, "the request has no Host");
+    } else if (!r->checked || r->host == NULL || host_is_loopback(r->host)) {
+        return;
+    } else if (!r->wide) {
+        request_refuse(ret, 403, "the Host is '%s'; only localhost, 127.x.x.x and [::1] are answered here", AP_SHOWN(r->host, 64));
+    } else if (!host_is_number(r->host) && !host_is_known(r->host, r->hosts)) {
+        request_refuse(ret, 403, "the Host is '%s'; only numbers of addresses, localhost, this machine's name and those of --hosts "
+                       "are answered here", AP_SHOWN(r->host, 64));
+    }
+}
+
+/* ---- who may change something ----------------------------------------------------------------------------------- */
+
+/* The page's own origin is the Host that it was had from. */
+static bool origin_is_own(const struct request *r)
+{
+    static const char scheme[] = "http://";
+
+    return r->host != NULL && strncasecmp(r->origin, scheme, sizeof scheme - 1) == 0 &&
+           strcasecmp(r->origin + sizeof scheme - 1, r->host) == 0;
+}
+
+static void judge_token(const struct request *r, struct request_verdict *ret)
+{
+    static const char bearer[] = "Bearer ";
+    const char *text = r->authorization;
+
+    if (r->trusted) return;
+    if (r->token == NULL)
+        request_refuse(ret, 503, "there is no token: %s", AP_SHOWN(r->untold != NULL ? r->untold : "nothing is kept", 200));
+    else if (text == NULL || strncasecmp(text, bearer, sizeof bearer - 1) != 0)
+        request_refuse(ret, 401, "it needs 'Authorization: Bearer TOKEN'; 'apiary token' prints the token");
+    else if (!token_is(r->token, text + sizeof bearer - 1))
+        request_refuse(ret, 401, "the token is another one; 'apiary token' prints it");
+}
+
+/* JSON, with or without a charset behind it. */
+static bool type_is_json(const char *type)
+{
+    static const char json[] = "application/json";
+    size_t n = type != NULL ? strcspn(type, "; ") : 0;
+
+    return n == sizeof json - 1 && strncasecmp(type, json, n) == 0;
+}
+
+static bool argument_number(const char *text, uint64_t most, uint64_t *ret);
+
+static void judge_change(const struct request *r, struct request_verdict *ret)
+{
+    uint64_t length;
+
+    if (strcmp(r->method, "POST") != 0)
+        request_refuse(ret, 405, "%s is not for %s; POST is", AP_SHOWN(r->method, 16), request_rows[ret->route].path);
+    else if (r->origin != NULL && !origin_is_own(r))
+        request_refuse(ret, 403, "a page of '%s' asks; only the one that is served here may", AP_SHOWN(r->origin, 64));
+    else if (r->site != NULL && strcmp(r->site, "same-origin") != 0 && strcmp(r->site, "none") != 0)
+        request_refuse(ret, 403, "a page of another site asks (Sec-Fetch-Site: %s); only the one that is served here may",
+                       AP_SHOWN(r->site, 16));
+    else
+        judge_token(r, ret);
+    if (ret->status != 200) return;
+    if (!type_is_json(r->type))
+        request_refuse(ret, 415, "the Content-Type is '%s'; application/json is expected",
+                       r->type != NULL ? AP_SHOWN(r->type, 40) : "");
+    else if (r->length != NULL && !argument_number(r->length, REQUEST_BODY, &length))
+        request_refuse(ret, 413, "the Content-Length is '%s'; the body has %u bytes at most", AP_SHOWN(r->length, 24),
+                       REQUEST_BODY);
+}
+
 static bool request_find(const char *path, enum request_route *ret)
 {
     for (unsigned i = 0; i < REQUEST_ROUTE_COUNT; i++) {
@@ -57,12 +151,12 @@ static bool request_find(const char *path, enum request_route *ret)
 void request_judge(const struct request *r, struct request_verdict *ret)
 {
     *ret = (struct request_verdict){.status = 200, .limit = REQUEST_LIMIT};
-    if (r->host == NULL && !r->old)
-        request_refuse(ret, 400, "the request has no Host");
-    else if (r->checked && r->host != NULL && !host_is_loopback(r->host))
-        request_refuse(ret, 403, "the Host is '%s'; only localhost, 127.x.x.x and [::1] are answered here", AP_SHOWN(r->host, 64));
-    else if (!r->file && !request_find(r->path, &ret->route))
+    judge_host(r, ret);
+    if (ret->status != 200) return;
+    if (!r->file && !request_find(r->path, &ret->route))
         request_refuse(ret, 404, "there is no '%s'; /v1/openapi.json lists what there is", AP_SHOWN(r->path, 64));
+    else if (request_changes(ret))
+        judge_change(r, ret);
     else if (strcmp(r->method, "GET") != 0 && strcmp(r->method, "HEAD") != 0)
         request_refuse(ret, 405, "%s is not for %s; GET and HEAD are", AP_SHOWN(r->method, 16), request_rows[ret->route].path);
     else if (r->body)
@@ -161,7 +255,7 @@ static void argument_take(struct request_verdict *v, enum request_argument_kind 
 
 void request_argument(struct request_verdict *v, const char *key, size_t key_size, const char *value, size_t value_size)
 {
-    const char *words = v->status == 200 ? request_rows[v->route].arguments : "";
+    const char *words = v->status == 200 && !request_changes(v) ? request_rows[v->route].arguments : "";
     char name[32], text[REQUEST_TEXT_MAX + 1];
     size_t which = 0;
 

@@ -1,5 +1,5 @@
-/* tools/apiary/wire.c - see wire.h. */
-#include "tools/apiary/wire.h"
+/* tools/common/wire.c - see wire.h. */
+#include "tools/common/wire.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-/* tools/apiary/wire.h - texts between a supervisor, its processes and its commands, as files without a name.
+/* tools/common/wire.h - texts between a supervisor, its processes and its commands, as files without a name.
  *
  * FILE      A text lies in a sealed file without a name, and its descriptor is what is handed over: as a standard input, or by a
  *           packet. So nobody waits for a reader, however long the text is, and what is read cannot change.
