@@ -1,5 +1,5 @@
 /* agents/kinds/exec.c - kind "exec": runs one program per task. The request is its standard input, its standard output is
- * the result; the command is a list and no shell ever sees it.
+ * the result; the command is a list and no shell ever sees it. With `persistent` or `socket` all is as warm.h says.
  *
  * The environment is PATH, LC_ALL=C and the configured `env`, which goes before these, and what there is to know about the task
  * (about.h: APIARY_CAPABILITY and so on); nothing is inherited. The task ends when the program does: whatever it left running is
@@ -10,32 +10,27 @@
  * tasks as it may run at once; what waits stays in its queue.
  */
 #include <errno.h>
-#include <limits.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agents/kinds/about.h"
 #include "agents/kinds/child.h"
+#include "agents/kinds/exec_plan.h"
 #include "agents/kinds/pass.h"
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
-#include "core/descriptor.h"
-#include "core/program.h"
+#include "agents/kinds/warm.h"
 
-enum { TAIL = 2048, READ_AT_ONCE = 256 * 1024, FIRST_LOOK = 20, LAST_LOOK = 500 /* ms */ };
-enum { CODE_TIMEOUT = 124, CODE_OUTPUT = 125, CODE_CANNOT_RUN = 126, CODE_NO_PROGRAM = 127, CODE_CANCELLED = 130 };
+enum { READ_AT_ONCE = 256 * 1024, FIRST_LOOK = 20, LAST_LOOK = 500 /* ms */ };
 enum why { RUNNING, TIMEOUT, CANCELLED, TOO_MUCH, NO_MEMORY, NO_WATCH };
 
 struct program {
     apiary_agent_t *agent;
-    struct ap_child_plan plan; /* but for what differs from run to run */
-    char **arguments, **environment;
+    struct ap_exec_plan what;
+    struct ap_warm *warm; /* with `persistent`: all is its own, and the rest unused */
     const char **task_environment; /* that and `lines` */
     char lines[AP_ABOUT][sizeof(struct ap_about) + 24];
     uint64_t timeout;
@@ -57,8 +52,7 @@ struct run {
     struct ap_pass pass;
     size_t total;           /* of its output */
     bool ended;             /* so nothing else is waited for */
-    char tail[TAIL]; /* of standard error, a ring */
-    size_t err_size;
+    struct ap_tail tail;
     uint64_t deadline, look;
     enum why why;
     int error; /* with NO_WATCH: an apiary_error */
@@ -66,166 +60,60 @@ struct run {
 
 /* ---- create ------------------------------------------------------------------------------------------------------ */
 
-#define PREFIX "APIARY_"
-
-static const char default_path[] = "PATH=" AP_PROGRAM_PATH;
-
-static void exec_free_list(apiary_agent_t *agent, char **list)
-{
-    for (char **item = list; item && *item; item++)
-        apiary_agent_free(agent, *item);
-    apiary_agent_free(agent, list);
-}
-
-/* A copy of `count` texts, ending with NULL; one block for the pointers, one per text. NULL: no memory for all of it. */
-static char **exec_copy_list(apiary_agent_t *agent, const char *const *items, size_t count)
-{
-    char **copy = apiary_agent_alloc(agent, (count + 1) * sizeof *copy);
-    for (size_t i = 0; copy && i < count; i++)
-        if (!(copy[i] = ap_copy_text(agent, items[i]))) {
-            exec_free_list(agent, copy);
-            return NULL;
-        }
-    if (copy) copy[count] = NULL;
-    return copy;
-}
-
-static bool same_name(const char *line, const char *other)
-{
-    size_t length = strcspn(line, "=");
-    return strncmp(line, other, length + 1) == 0;
-}
-
-/* The built-in lines, but for those that are configured otherwise, then the configured ones: one for each name, as programs differ
- * in which of several they take. */
-static char **copy_environment(apiary_agent_t *agent, const char *const *env, size_t count)
-{
-    const char **lines = apiary_agent_alloc(agent, (2 + count) * sizeof *lines);
-    size_t kept = 0;
-    if (!lines) return NULL;
-    for (size_t i = 0; i < 2; i++) {
-        const char *line = i == 0 ? default_path : "LC_ALL=C";
-        size_t own = 0;
-        while (own < count && !same_name(line, env[own]))
-            own++;
-        if (own >= count) lines[kept++] = line;
-    }
-    for (size_t i = 0; i < count; i++)
-        lines[kept++] = env[i];
-    char **copy = exec_copy_list(agent, lines, kept);
-    apiary_agent_free(agent, lines);
-    return copy;
-}
-
-/* APIARY_TASK and the like; APIARY_SEGMENT, say, is anybody's. */
-static bool is_about(const char *line)
-{
-    size_t length = strcspn(line, "=");
-    if (strncmp(line, PREFIX, strlen(PREFIX)) != 0) return false;
-    for (size_t i = 0; i < AP_ABOUT; i++) {
-        const char *name = ap_about_names[i];
-        if (strlen(PREFIX) + strlen(name) == length && strncmp(line + strlen(PREFIX), name, strlen(name)) == 0) return true;
-    }
-    return false;
-}
-
-static int check_environment(apiary_agent_t *agent, const char *const *env, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (env[i][0] == '=' || !strchr(env[i], '=')) return ap_refuse_item(agent, "env", env[i], "is not NAME=VALUE");
-        if (is_about(env[i])) return ap_refuse_item(agent, "env", env[i], "names what each task has a value of its own for");
-        for (size_t before = 0; before < i; before++)
-            if (same_name(env[i], env[before]))
-                return ap_refuse_item(agent, "env", env[i], "gives its name a second value; expected each once");
-    }
-    return 0;
-}
-
 static bool add_lines(struct program *p)
 {
     size_t count = 0;
-    while (p->environment[count])
+    while (p->what.environment[count])
         count++;
     p->task_environment = apiary_agent_alloc(p->agent, (count + AP_ABOUT + 1) * sizeof *p->task_environment);
     if (!p->task_environment) return false;
-    memcpy(p->task_environment, p->environment, count * sizeof *p->task_environment);
+    memcpy(p->task_environment, p->what.environment, count * sizeof *p->task_environment);
     for (size_t i = 0; i < AP_ABOUT; i++)
         p->task_environment[count++] = p->lines[i];
     p->task_environment[count] = NULL;
-    p->plan.environment = (char *const *)p->task_environment;
+    p->what.child.environment = (char *const *)p->task_environment;
     return true;
 }
 
 static void free_program(struct program *p)
 {
-    apiary_agent_free(p->agent, (void *)p->plan.path);
-    exec_free_list(p->agent, p->arguments);
-    exec_free_list(p->agent, p->environment);
+    ap_exec_plan_free(&p->what);
     apiary_agent_free(p->agent, p->task_environment);
     apiary_agent_free(p->agent, p);
 }
 
-static int configure(struct program *p)
+static int exec_read(struct program *p)
 {
     apiary_agent_t *agent = p->agent;
-    const char *const *command = NULL, *const *env = NULL;
-    size_t words = apiary_agent_list(agent, "command", &command), lines = apiary_agent_list(agent, "env", &env);
-    char path[PATH_MAX], why[PATH_MAX + 128];
-    struct stat st;
-    if (words == 0) {
-        apiary_agent_log(agent, 3, "command: is an empty list");
+    int64_t concurrency = apiary_agent_number(agent, "concurrency", 4);
+    bool stays = apiary_agent_number(agent, "persistent", 0) > 0, socket = apiary_agent_text(agent, "socket", NULL) != NULL;
+    int error = 0;
+    if (socket && apiary_agent_list(agent, "command", &(const char *const *){NULL}) > 0) {
+        apiary_agent_log(agent, 3, "exec: give either command or socket");
         return APIARY_ECONFIG;
     }
-    int error = check_environment(agent, env, lines);
-    if (error == 0) error = ap_pass_configured(agent, &p->pass);
+    if (!socket) error = ap_exec_plan_read(&p->what);
     if (error < 0) return error;
-    p->plan.directory = apiary_agent_text(agent, "directory", NULL);
-    if (p->plan.directory && (stat(p->plan.directory, &st) < 0 || !S_ISDIR(st.st_mode))) {
-        apiary_agent_log(agent, 3, "directory: %s does not exist", p->plan.directory);
-        return APIARY_ECONFIG;
-    }
-    if (ap_program_find(command[0], path, why, sizeof why) < 0) {
-        apiary_agent_log(agent, 3, "command: %s", why);
-        return APIARY_ECONFIG;
-    }
-    p->plan.path = ap_copy_text(agent, path);
-    p->plan.arguments = p->arguments = exec_copy_list(agent, command, words);
-    p->environment = copy_environment(agent, env, lines);
-    return p->plan.path && p->arguments && p->environment && add_lines(p) ? 0 : APIARY_ENOBLOCK;
-}
-
-/* A program is watched and ended by its pidfd. Some containers' filters have no such call; then no task could ever be done. */
-static int can_watch(apiary_agent_t *agent)
-{
-    int fd = ap_fd_process(getpid());
-    int error = fd < 0 || pidfd_send_signal(fd, 0, NULL, 0) < 0 ? errno : 0;
-    if (fd >= 0) close(fd);
-    if (error == 0) return 0;
-    apiary_agent_log(agent, 3, "exec: %s: %s; programs cannot be watched here", fd < 0 ? "pidfd_open" : "pidfd_send_signal",
-                     strerror(error));
-    return error == EMFILE || error == ENFILE || error == ENOMEM ? APIARY_ESYS : APIARY_ENOTSUP;
+    if (stays || socket) return ap_warm_create(agent, &p->what, &p->warm);
+    p->timeout = (uint64_t)apiary_agent_number(agent, "timeout", 60000 * AP_MS);
+    p->max_output = (size_t)apiary_agent_number(agent, "max_output", 1024 * 1024);
+    p->expect_exit = (int)apiary_agent_number(agent, "expect_exit", 0);
+    apiary_agent_limit(agent, concurrency < 1 ? 1 : (uint32_t)(concurrency < UINT32_MAX ? concurrency : UINT32_MAX));
+    error = ap_pass_configured(agent, &p->pass);
+    return error < 0 ? error : add_lines(p) ? 0 : APIARY_ENOBLOCK;
 }
 
 static int exec_create(apiary_agent_t *agent, void **state)
 {
-    int possible = can_watch(agent);
-    if (possible < 0) return possible;
+    int error = ap_exec_can_watch(agent);
+    if (error < 0) return error;
     struct program *p = apiary_agent_alloc(agent, sizeof *p);
     if (!p) return APIARY_ENOBLOCK;
-    int64_t concurrency = apiary_agent_number(agent, "concurrency", 4);
-    *p = (struct program){.agent = agent};
-    p->timeout = (uint64_t)apiary_agent_number(agent, "timeout", 60LL * 1000 * 1000 * 1000);
-    p->plan.memory = (size_t)apiary_agent_number(agent, "memory", 0);
-    p->max_output = (size_t)apiary_agent_number(agent, "max_output", 1024 * 1024);
-    p->expect_exit = (int)apiary_agent_number(agent, "expect_exit", 0);
-    apiary_agent_limit(agent, concurrency < 1 ? 1 : (uint32_t)(concurrency < UINT32_MAX ? concurrency : UINT32_MAX));
-    int error = configure(p);
-    if (error < 0) {
-        free_program(p);
-        return error;
-    }
-    *state = p;
-    return 0;
+    *p = (struct program){.agent = agent, .what.agent = agent};
+    error = exec_read(p);
+    if (error < 0) free_program(p);
+    else *state = p;
+    return error;
 }
 
 /* ---- the end of a run -------------------------------------------------------------------------------------------- */
@@ -243,50 +131,33 @@ static void close_end(apiary_watch_t **watch, int *fd)
     *fd = -1;
 }
 
-/* The tail of standard error as one printable text, " (standard error: ...)" or "". */
-static void error_text(const struct run *run, char *ret, size_t capacity)
-{
-    size_t size = run->err_size < TAIL ? run->err_size : TAIL, at = run->err_size - size, used;
-    while (size > 0 && strchr(" \n\t\r", run->tail[(at + size - 1) % TAIL]))
-        size--;
-    ret[0] = '\0';
-    if (size == 0) return;
-    used = (size_t)snprintf(ret, capacity, " (standard error: %s", run->err_size > TAIL ? "..." : "");
-    for (size_t i = 0; i < size && used + 2 < capacity; i++) {
-        unsigned char c = (unsigned char)run->tail[(at + i) % TAIL];
-        ret[used++] = c == '\n' || c == '\t' || (c >= 32 && c != 127) ? (char)c : '?';
-    }
-    ret[used++] = ')';
-    ret[used] = '\0';
-}
-
 static void exec_report(struct run *run, const struct ap_child_end *end)
 {
     struct program *p = run->program;
-    const char *path = p->plan.path;
-    char text[TAIL + 64];
-    error_text(run, text, sizeof text);
+    const char *path = p->what.child.path;
+    char text[AP_TAIL + 64];
+    ap_tail_text(&run->tail, text, sizeof text);
     if (run->why == TIMEOUT && end->refused)
-        apiary_job_fail(run->job, CODE_TIMEOUT, "%s: not started in time: %s: %s", path, end->step,
+        apiary_job_fail(run->job, AP_EXEC_TIMEOUT, "%s: not started in time: %s: %s", path, end->step,
                         strerror(end->refused));
     else if (run->why == TIMEOUT)
-        apiary_job_fail(run->job, CODE_TIMEOUT, "%s: did not end in time and was killed%s", path, text);
+        apiary_job_fail(run->job, AP_EXEC_TIMEOUT, "%s: did not end in time and was killed%s", path, text);
     else if (run->why == CANCELLED)
-        apiary_job_fail(run->job, CODE_CANCELLED, "%s: the task was cancelled; killed", path);
+        apiary_job_fail(run->job, AP_EXEC_CANCELLED, "%s: the task was cancelled; killed", path);
     else if (run->why == TOO_MUCH)
-        apiary_job_fail(run->job, CODE_OUTPUT, "%s: wrote more than max_output (%zu bytes) and was killed", path,
+        apiary_job_fail(run->job, AP_EXEC_OUTPUT, "%s: wrote more than max_output (%zu bytes) and was killed", path,
                         p->max_output);
     else if (run->why == NO_MEMORY)
-        apiary_job_fail(run->job, CODE_CANNOT_RUN, "%s: no memory for its output; killed", path);
+        apiary_job_fail(run->job, AP_EXEC_CANNOT_RUN, "%s: no memory for its output; killed", path);
     else if (run->why == NO_WATCH)
-        apiary_job_fail(run->job, CODE_CANNOT_RUN, "%s: the worker's loop cannot watch it: %s; killed", path,
+        apiary_job_fail(run->job, AP_EXEC_CANNOT_RUN, "%s: the worker's loop cannot watch it: %s; killed", path,
                         apiary_strerror(run->error));
     else if (end->guard_killed && !end->begun)
-        apiary_job_fail(run->job, CODE_CANNOT_RUN, "%s: was not run: somebody has killed its guard before", path);
+        apiary_job_fail(run->job, AP_EXEC_CANNOT_RUN, "%s: was not run: somebody has killed its guard before", path);
     else if (end->guard_killed)
-        apiary_job_fail(run->job, CODE_CANNOT_RUN, "%s: somebody has killed its guard, and so it was killed%s", path, text);
+        apiary_job_fail(run->job, AP_EXEC_CANNOT_RUN, "%s: somebody has killed its guard, and so it was killed%s", path, text);
     else if (end->refused)
-        apiary_job_fail(run->job, end->refused == ENOENT ? CODE_NO_PROGRAM : CODE_CANNOT_RUN, "%s: cannot run: %s: %s",
+        apiary_job_fail(run->job, end->refused == ENOENT ? AP_EXEC_NO_PROGRAM : AP_EXEC_CANNOT_RUN, "%s: cannot run: %s: %s",
                         path, end->step, strerror(end->refused));
     else if (!end->exited)
         apiary_job_fail(run->job, (uint32_t)(128 + end->status), "%s: killed by signal %d (%s)%s", path, end->status,
@@ -351,16 +222,7 @@ static void feed(void *user, uint32_t events)
 static void beat(const struct run *run)
 {
     char line[APIARY_PROGRESS_MAX];
-    size_t end = run->err_size, first = end > TAIL ? end - TAIL : 0, begin;
-    while (end > first && run->tail[(end - 1) % TAIL] != '\n')
-        end--;
-    while (end > first && run->tail[(end - 1) % TAIL] == '\n')
-        end--;
-    for (begin = end; begin > first && run->tail[(begin - 1) % TAIL] != '\n';)
-        begin--;
-    size_t size = end - begin < sizeof line ? end - begin : sizeof line;
-    for (size_t i = 0; i < size; i++)
-        line[i] = run->tail[(begin + i) % TAIL];
+    size_t size = ap_tail_line(&run->tail, line, sizeof line);
     apiary_job_beat(run->job, line, size);
 }
 
@@ -403,8 +265,7 @@ static void take_errors(struct run *run, size_t most)
             close_end(&run->err, &run->child.err);
             return;
         }
-        for (ssize_t i = 0; i < n; i++)
-            run->tail[run->err_size++ % TAIL] = chunk[i];
+        ap_tail_add(&run->tail, chunk, (size_t)n);
         got += (size_t)n;
     }
 }
@@ -488,10 +349,10 @@ static int start_child(struct run *run, uint64_t left)
     apiary_task_t task = apiary_job_task(run->job);
     ap_about(run->job, left, about);
     for (size_t i = 0; i < AP_ABOUT; i++)
-        snprintf(p->lines[i], sizeof p->lines[i], PREFIX "%s=%s", about[i].name, about[i].value);
-    p->plan.claim_file = apiary_segment_fd(apiary_agent_handle(p->agent)); /* other agents may have closed what was it */
-    p->plan.claim = task.generation << 22 ^ task.slot; /* no two tasks of a segment have both */
-    return ap_child_start(&p->plan, &run->child);
+        snprintf(p->lines[i], sizeof p->lines[i], AP_EXEC_PREFIX "%s=%s", about[i].name, about[i].value);
+    p->what.child.claim_file = apiary_segment_fd(apiary_agent_handle(p->agent)); /* other agents may have closed what was it */
+    p->what.child.claim = task.generation << 22 ^ task.slot; /* no two tasks of a segment have both */
+    return ap_child_start(&p->what.child, &run->child);
 }
 
 /* It has a process: from here on the loop has it. */
@@ -517,6 +378,10 @@ static void exec_begin(struct run *run, uint64_t left)
 static void exec_handle(void *state, apiary_job_t *job)
 {
     struct program *p = state;
+    if (p->warm) {
+        ap_warm_handle(p->warm, job);
+        return;
+    }
     uint64_t left = ap_time_left(job, p->timeout);
     struct run *run = apiary_agent_alloc(p->agent, sizeof *run);
     int error = 0;
@@ -531,9 +396,9 @@ static void exec_handle(void *state, apiary_job_t *job)
     run->pass = (struct ap_pass){.as = p->pass, .ready = on_ready, .user = run};
     run->request = apiary_job_data(job, &run->request_size);
     if (left == 0)
-        apiary_job_fail(job, CODE_TIMEOUT, "%s: the deadline passed before it was started", p->plan.path);
+        apiary_job_fail(job, AP_EXEC_TIMEOUT, "%s: the deadline passed before it was started", p->what.child.path);
     else if ((error = start_child(run, left)) < 0)
-        apiary_job_fail(job, CODE_CANNOT_RUN, "%s: cannot start a process: %s", p->plan.path, strerror(-error));
+        apiary_job_fail(job, AP_EXEC_CANNOT_RUN, "%s: cannot start a process: %s", p->what.child.path, strerror(-error));
     else {
         exec_begin(run, left);
         return;
@@ -550,16 +415,21 @@ static void exec_destroy(void *state)
         ap_child_kill(&run->child);
         exec_collect(run, &end);
     }
+    if (p->warm) ap_warm_destroy(p->warm);
     free_program(p);
 }
 
 static const apiary_agent_key_t keys[] = {
-    {"command", 'c', 1, "the program, a path or a name found in PATH, and its arguments", 0, 0},
+    {"command", 'c', 0, "the program, a path or a name found in PATH, and its arguments", 0, 0},
+    {"persistent", 'i', 0, "processes that stay and speak apiary-exec(7), a task at a time each [none: one for each task]", 1, 256},
+    {"socket", 'p', 0, "instead of command: where a process listens that speaks apiary-exec(7); persistent: connections [1]", 0, 0},
+    {"start_timeout", 'd', 0, "with persistent: killed unless it says hello in this time [10s]", AP_MS, AP_DAY},
+    {"grace", 'd', 0, "with persistent: killed unless it stops in this time when it is told to [1s]", AP_MS, AP_DAY},
     {"env", 'l', 0, "NAME=VALUE, beside or in place of PATH and LC_ALL=C", 0, 0},
     {"directory", 'p', 0, "where it runs [the queen's]", 0, 0},
     {"timeout", 'd', 0, "killed after this time [60s]", AP_MS, 30 * AP_DAY},
     {"memory", 'z', 0, "limit of its address space [none]", 1 << 20, INT64_C(1) << 46},
-    {"max_output", 'z', 0, "killed when it writes more [1MiB]", 1, 1 << 30},
+    {"max_output", 'z', 0, "killed when it writes more, with persistent in one message [1MiB]", 1, 1 << 30},
     {AP_PASS_KEY},
     {"expect_exit", 'i', 0, "the exit status that is a success [0]", 0, 255},
     {"concurrency", 'i', 0, "how many run at once; the rest stays queued [4]", 1, 1024},

@@ -57,8 +57,11 @@ static int make_absolute(const struct judging *j, const struct ap_node *node)
 
 static int find_program(const struct judging *j, const char *key, const struct ap_node *command)
 {
-    const struct ap_node *program = command->kind == AP_NODE_LIST ? command->items[0] : command;
+    const struct ap_node *program;
     char path[PATH_MAX], why[PATH_MAX + 128];
+    if (command->kind == AP_NODE_LIST && command->count == 0)
+        return ap_node_refuse(command, j->error, "%s: is an empty list; expected at least one item", key);
+    program = command->kind == AP_NODE_LIST ? command->items[0] : command;
     int e = strchr(program->text, '/') != NULL ? make_absolute(j, program) : 0;
 
     if (e < 0 || ap_program_find(program->text, path, why, sizeof why) == 0) return e;
@@ -89,7 +92,7 @@ static int find_paths(const struct judging *j)
 
         if (node == NULL) continue;
         if (k->type == 'p') e = make_absolute(j, node);
-        if (k->type == 'c' && (node->kind == AP_NODE_TEXT || node->count > 0)) e = find_program(j, k->name, node);
+        if (k->type == 'c') e = find_program(j, k->name, node);
     }
     return e;
 }

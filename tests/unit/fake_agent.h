@@ -47,7 +47,7 @@ struct apiary_job {
     uint32_t attempt;
     void *body;
     size_t size;
-    uint64_t deadline;
+    uint64_t deadline, retry; /* retry: what apiary_job_retry said */
     bool cancelled, finished, failed;
     int finishes;
     uint32_t code;
@@ -334,6 +334,11 @@ void apiary_agent_log(apiary_agent_t *a, int level, const char *format, ...)
     va_end(arguments);
 }
 
+void apiary_agent_log_text(apiary_agent_t *a, int level, const char *text, size_t size)
+{
+    apiary_agent_log(a, level, "%.*s", (int)size, text);
+}
+
 void *apiary_agent_alloc(apiary_agent_t *a, size_t size)
 {
     size_t *block = malloc(sizeof(max_align_t) + size);
@@ -565,6 +570,12 @@ int apiary_job_fail(apiary_job_t *job, uint32_t agent_code, const char *format, 
 int apiary_job_fail_text(apiary_job_t *job, uint32_t agent_code, const char *text, size_t size)
 {
     fake_end(job, true, agent_code, text, size);
+    return 0;
+}
+
+int apiary_job_retry(apiary_job_t *job, uint64_t after)
+{
+    job->retry = after;
     return 0;
 }
 
