@@ -39,6 +39,7 @@ while IFS=$'\t' read -r file line included; do
     ../apiary.h | agent.h) [ "$layer" = core ] || fail "$file:$line: includes $included" ;; # public headers, of each other
     *../*) fail "$file:$line: includes $included: write it from the top of the tree" ;;
     apiary.h | apiary/*.h | apiary_error.def) ;; # public
+    nif.h | queen.h | watch.h) [[ $file == agents/elixir/c_src/* && -f ${file%/*}/$included ]] || fail "$file:$line: includes $included" ;;
     */*)
         if [ -z "${rank[$used]:-}" ] || [ ! -f "$included" ]; then
             fail "$file:$line: includes $included, which is not there"
@@ -60,6 +61,9 @@ while IFS=$'\t' read -r file line included; do
     apiary.h | apiary/*.h | core/apiary.h | core/apiary/agent.h | core/apiary/discovery.h | core/apiary/kinds.h | core/swarm_states.def) ;;
     core/descriptor.h | core/name.h | core/program.h | core/text.h) ;; # linked into libapiary-kinds by CMakeLists.txt
     core/must_check.h | agents/kinds/*.h | "$own"/*.h) ;;
+    nif.h | queen.h | watch.h) # the NIF is compiled without the tree, too: what it shares lies beside it
+        [ "$own" = agents/elixir/c_src ] || fail "$file:$line: an agent includes $included, which is the runtime's"
+        ;;
     *) fail "$file:$line: an agent includes $included, which is the runtime's" ;;
     esac
 done < <(included "${files[@]}")
@@ -87,9 +91,16 @@ done < <(join <(sort "$undefined") <(sort "$defined"))
 # ---- each header alone
 
 jansson=$(pkg-config --cflags jansson 2>/dev/null)
+erlang=$(sed -n 's/^ERL_NIF_INCLUDE_DIR:PATH=//p' "$APIARY_BUILD/CMakeCache.txt" 2>/dev/null)
 while IFS= read -r header; do
     flags=
-    case $header in tools/* | agents/*) flags=$jansson ;; esac
+    case $header in
+    agents/elixir/*)
+        [ -e "$erlang/erl_nif.h" ] || continue # it is for those who have that
+        flags="-Iagents/elixir/c_src -isystem $erlang"
+        ;;
+    tools/* | agents/*) flags=$jansson ;;
+    esac
     # shellcheck disable=SC2086 # words
     ${CC:-cc} -std=gnu11 -D_GNU_SOURCE -I. -Icore $flags -Wall -Wextra -Werror -fsyntax-only -x c - <<<"#include \"$header\"" ||
         fail "$header does not compile alone"

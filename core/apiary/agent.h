@@ -174,8 +174,9 @@ APIARY_API int apiary_job_part_ready(apiary_job_t *job, apiary_part_fn fn, void 
  * pause of the caller's policy; APIARY_FOREVER: not again. Any thread of the agent's. APIARY_ESTALE. */
 APIARY_API int apiary_job_retry(apiary_job_t *job, uint64_t after);
 
-/* Hands the result over from any other thread of the process; the worker finishes the job. The data is copied; where there is no
- * memory for it, the task fails with APIARY_ENOBLOCK, which is also returned. APIARY_ESTALE: the job has its answer already. */
+/* Hands the result over from any other thread of the process; the worker finishes the job. `failed`: 0, or the agent_code of a
+ * failure whose text is the data. The data is copied; where there is no memory for it, the task fails with APIARY_ENOBLOCK, which
+ * is also returned. APIARY_ESTALE: the job has its answer already. */
 APIARY_API int apiary_job_finish_from_thread(apiary_job_t *job, int failed, const void *data, size_t size);
 
 /* Delegate from inside an agent, with options as for apiary_delegate (NULL: none).
