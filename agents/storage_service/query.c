@@ -3,9 +3,11 @@
  *   query_optimization {"tables":{"a":1000,"b":10},"joins":[["a","b",0.01]]} ->
  *     {"order":["b","a"],"rows":100,"cost":110,"plans_compared":N}
  * Tables with their rows; joins with their selectivity (0 to 1; tables without a join multiply). Left-deep orders of at most 12
- * tables are compared by the sum of the rows of all intermediate results (after Selinger et al., SIGMOD 1979). Of equal costs
- * the order that starts with the earlier table in the request wins.
+ * tables are compared by the sum of the rows of all intermediate results (after Selinger et al., SIGMOD 1979). Costs that
+ * differ by less than one part in 10^12 are equal: then the order wins that has the earlier table of the request first, where
+ * the two begin to differ.
  */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,8 +24,10 @@ struct query {
 
 struct best { /* of the tables in a set, numbered by its bits */
     double rows, cost;
-    int last; /* the table joined last */
+    unsigned char order[TABLES_MOST];
 };
+
+#define SAME 1e-12 /* of the cost: rounding, which depends on the order of the sums */
 
 static int table_number(const struct query *q, const json_t *name)
 {
@@ -72,22 +76,37 @@ static bool read_query(apiary_job_t *job, const json_t *request, struct query *q
     return true;
 }
 
+/* Of the set, whatever the order of its tables: always the same product. */
+static double rows_of(const struct query *q, unsigned set, const struct best *best)
+{
+    int last = 31 - __builtin_clz(set);
+    unsigned rest = set & ~(1u << last);
+    double rows = q->rows[last] * (rest ? best[rest].rows : 1);
+    for (int other = 0; other < last; other++)
+        if (rest & 1u << other) rows *= q->selectivity[last][other];
+    return rows;
+}
+
 /* Fills best[] for all sets in the order of their numbers, so that every smaller set is ready. Returns the plans looked at. */
 static json_int_t plan(const struct query *q, struct best *best)
 {
     json_int_t compared = 0;
     for (unsigned set = 1; set < 1u << q->count; set++) {
-        best[set] = (struct best){.cost = -1};
+        size_t size = (size_t)__builtin_popcount(set) - 1;
+        best[set] = (struct best){.rows = rows_of(q, set, best), .cost = -1};
         for (int t = 0; t < q->count; t++) {
             unsigned rest = set & ~(1u << t);
             if (!(set & 1u << t)) continue;
-            double rows = q->rows[t] * (rest ? best[rest].rows : 1), cost = rest ? best[rest].cost : 0;
-            for (int other = 0; other < q->count; other++)
-                if (rest & 1u << other) rows *= q->selectivity[t][other];
-            cost += rows;
+            struct best other = {.rows = best[set].rows, .cost = best[set].rows};
+            if (rest) {
+                other.cost += best[rest].cost;
+                memcpy(other.order, best[rest].order, size);
+            }
+            other.order[size] = (unsigned char)t;
             compared++;
-            if (best[set].cost < 0 || cost < best[set].cost || (cost == best[set].cost && t > best[set].last))
-                best[set] = (struct best){rows, cost, t};
+            bool same = fabs(other.cost - best[set].cost) <= SAME * best[set].cost;
+            if (best[set].cost < 0 || (same ? memcmp(other.order, best[set].order, size + 1) < 0 : other.cost < best[set].cost))
+                best[set] = other;
         }
     }
     return compared;
@@ -106,10 +125,8 @@ static void query_optimize(void *state, apiary_job_t *job, const json_t *request
     unsigned set = (1u << q.count) - 1;
     json_t *order = json_array();
     double rows = best[set].rows, cost = best[set].cost;
-    while (set) {
-        json_array_insert_new(order, 0, json_string(q.names[best[set].last]));
-        set &= ~(1u << best[set].last);
-    }
+    for (int i = 0; i < q.count; i++)
+        json_array_append_new(order, json_string(q.names[best[set].order[i]]));
     apiary_agent_free(state, best);
     ap_answer(job, "{s:o,s:f,s:f,s:I}", "order", order, "rows", rows, "cost", cost, "plans_compared", compared);
 }

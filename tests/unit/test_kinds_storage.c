@@ -507,6 +507,12 @@ Test(query_optimizer, finds_the_cheapest_order)
                      "{\"order\":[\"c\",\"b\",\"a\"],\"rows\":100.0,\"cost\":120.0");
     fake_expect_part(agent, "query_optimization", "{\"tables\":{\"x\":2,\"y\":3}}",
                      "{\"order\":[\"x\",\"y\"],\"rows\":6.0,\"cost\":8.0");
+    /* Every order costs 1 + 1 + 1: the first table first, though the last two could be joined in any order, too. */
+    fake_expect_part(agent, "query_optimization", "{\"tables\":{\"x\":1,\"y\":1,\"z\":1}}", "{\"order\":[\"x\",\"y\",\"z\"],");
+    /* 0.1 * 3 and 0.3 are one cost: the order does not depend on the last bit of a double. */
+    fake_expect_part(agent, "query_optimization",
+                     "{\"tables\":{\"a\":3,\"b\":0.3,\"c\":3},\"joins\":[[\"a\",\"b\",0.1],[\"c\",\"b\",0.1]]}",
+                     "{\"order\":[\"b\",\"a\",\"c\"],");
     fake_expect_failure(agent, "query_optimization", "{\"tables\":{}}", 400, "1 to 12");
     fake_expect_failure(agent, "query_optimization", "{\"tables\":{\"a\":\"x\"}}", 400, "number of rows");
     fake_expect_failure(agent, "query_optimization", "{\"tables\":{\"a\":1},\"joins\":[[\"a\",\"z\",1]]}", 400,
