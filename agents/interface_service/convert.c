@@ -2,8 +2,9 @@
  *
  *   format_conversion {"from":"csv","to":"json","text":"a,b\r\n1,2"}  -> {"rows":[{"a":"1","b":"2"}]}
  *                     {"from":"json","to":"csv","rows":[{"a":1,"b":"x,y"}]} -> {"text":"a,b\r\n1,\"x,y\"\r\n"}
- * The first CSV row names the members. From JSON the first row's members are the columns; others that a row has are refused,
- * since they would be lost.
+ * The first CSV row names the members, each once. Rows end with CR LF, LF or CR; lines with nothing are no rows, and a byte order
+ * mark at the front is no part of the first name. From JSON the first row's members are the columns; others that a row has are
+ * refused, since they would be lost. A row of one empty field is written "", since a line with nothing is no row.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -27,10 +28,10 @@ static const char *next_field(const char *at, struct ap_bytes *field, bool *row_
         if (!*at) return NULL;
         at++;
     }
-    for (; *at && *at != ',' && *at != '\n' && !(at[0] == '\r' && (at[1] == '\n' || !at[1])); at++)
+    for (; *at && *at != ',' && *at != '\n' && *at != '\r'; at++)
         *full |= !ap_bytes_add(field, at, 1);
     *row_ends = *at != ',';
-    at += *at == '\r';
+    at += at[0] == '\r' && at[1] == '\n';
     return at + (*at != '\0');
 }
 
@@ -59,6 +60,29 @@ static json_t *next_row(apiary_job_t *job, const char **at, struct ap_bytes *fie
     return row;
 }
 
+static const char *skip_empty_lines(const char *at)
+{
+    return at + strspn(at, "\r\n");
+}
+
+/* false: a column's name stands there twice, so that one of them would be lost; the job is failed. */
+static bool names_differ(apiary_job_t *job, const json_t *names)
+{
+    json_t *seen = json_object(), *name;
+    size_t i;
+    bool differ = true;
+    json_array_foreach(names, i, name)
+    {
+        differ = !json_object_get(seen, json_string_value(name));
+        if (!differ) break;
+        json_object_set_new(seen, json_string_value(name), json_true());
+    }
+    json_decref(seen);
+    if (!differ)
+        apiary_job_fail(job, AP_CODE_BAD_REQUEST, "the first row names the column \"%s\" twice", json_string_value(name));
+    return differ;
+}
+
 static json_t *name_fields(const json_t *names, const json_t *row)
 {
     json_t *object = json_object();
@@ -73,9 +97,11 @@ static void from_csv(apiary_agent_t *agent, apiary_job_t *job, const json_t *req
     struct ap_bytes field = {.agent = agent};
     const char *at;
     if (!ap_need_text(job, request, "text", &at)) return;
-    json_t *rows = json_array(), *names = next_row(job, &at, &field);
-    bool failed = !names;
-    while (!failed && *at) {
+    if (strncmp(at, "\xEF\xBB\xBF", 3) == 0) at += 3;
+    at = skip_empty_lines(at);
+    json_t *rows = json_array(), *names = *at ? next_row(job, &at, &field) : json_array();
+    bool failed = !names || !names_differ(job, names);
+    while (!failed && *(at = skip_empty_lines(at))) {
         json_t *row = next_row(job, &at, &field);
         if (!row) {
             failed = true; /* as next_row has said; `at` is nowhere any more */
@@ -122,6 +148,11 @@ static bool add_row(struct ap_bytes *out, const json_t *columns, const json_t *r
     const char *name;
     json_t *unused;
     bool added = true, first = true;
+    if (json_object_size(columns) == 1 && row) {
+        const json_t *value = json_object_get(row, json_object_iter_key(json_object_iter((json_t *)columns)));
+        if (!value || json_is_null(value) || (json_is_string(value) && json_string_length(value) == 0))
+            return ap_bytes_text(out, "\"\"\r\n");
+    }
     json_object_foreach((json_t *)columns, name, unused)
     {
         added = added && (row ? convert_add_value(out, json_object_get(row, name), first) : add_field(out, name, first));
