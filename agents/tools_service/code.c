@@ -3,8 +3,9 @@
  *   code_analysis {"language":"c","source":"..."} -> {"lines":N,"blank":N,"comment":N,"code":N,"longest_line":N,"deepest":N,
  *                 "balanced":true}
  * Languages: c (// and block comments, "..." and '...' literals; deepest: of braces) and hash (# comments, as in shell, Python,
- * Elixir; deepest: of indentation, in steps of its smallest one). A line with code and a comment counts as code. Literals
- * that span lines (Python's triple quotes) are not known to it.
+ * Elixir; deepest: of indentation, in steps of its smallest one). A line with code and a comment counts as code. In c a
+ * backslash at the end of a line continues a literal and a // comment; what ends in the middle of a literal is not balanced.
+ * Raw strings of C++ and literals that span lines of their own (Python's triple quotes) are not known to it.
  */
 #include <string.h>
 
@@ -17,21 +18,45 @@ struct metrics {
     size_t step;      /* hash: the smallest indentation seen */
     size_t most_indent;
     bool in_block, unbalanced;
+    char literal; /* the quote of one that a backslash at the end of its line continues, or '/' of such a comment; 0: none */
 };
 
-static size_t skip_literal(const char *line, size_t at, size_t size)
+/* Behind the literal, or at the end of the line, which may continue it. */
+static size_t skip_literal(struct metrics *m, const char *line, size_t at, size_t size)
 {
-    char quote = line[at++];
-    while (at < size && line[at] != quote)
+    while (at < size && line[at] != m->literal)
         at += line[at] == '\\' ? 2 : 1;
+    if (at <= size) m->literal = 0; /* else the last byte is a backslash */
     return at + 1;
+}
+
+static bool word_byte(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+
+/* A number, with its separators (1'000, C23) and suffixes, or a word. */
+static size_t skip_word(const char *line, size_t at, size_t size)
+{
+    bool number = line[at] >= '0' && line[at] <= '9';
+    while (at < size && (word_byte(line[at]) ||
+                         (number && line[at] == '\'' && at + 1 < size && word_byte(line[at + 1]))))
+        at++;
+    return at;
 }
 
 /* One line of c: whether it has code and whether it has a comment. */
 static void scan_c(struct metrics *m, const char *line, size_t size, bool *code, bool *comment)
 {
+    if (size > 0 && line[size - 1] == '\r') size--;
     for (size_t at = 0; at < size;) {
-        if (m->in_block) {
+        if (m->literal == '/') {
+            *comment = true;
+            at = size;
+        } else if (m->literal) {
+            *code = true;
+            at = skip_literal(m, line, at, size);
+        } else if (m->in_block) {
             *comment = true;
             const char *end = memmem(line + at, size - at, "*/", 2);
             m->in_block = !end;
@@ -39,10 +64,15 @@ static void scan_c(struct metrics *m, const char *line, size_t size, bool *code,
         } else if (at + 1 < size && line[at] == '/' && (line[at + 1] == '/' || line[at + 1] == '*')) {
             *comment = true;
             m->in_block = line[at + 1] == '*';
+            if (!m->in_block) m->literal = '/';
             at = m->in_block ? at + 2 : size;
         } else if (line[at] == '"' || line[at] == '\'') {
             *code = true;
-            at = skip_literal(line, at, size);
+            m->literal = line[at];
+            at = skip_literal(m, line, at + 1, size);
+        } else if (word_byte(line[at])) {
+            *code = true;
+            at = skip_word(line, at, size);
         } else {
             *code |= line[at] != ' ' && line[at] != '\t' && line[at] != '\r';
             m->depth += (line[at] == '{') - (line[at] == '}');
@@ -51,6 +81,7 @@ static void scan_c(struct metrics *m, const char *line, size_t size, bool *code,
             at++;
         }
     }
+    if (size == 0 || (m->literal == '/' && line[size - 1] != '\\')) m->literal = 0;
 }
 
 static void scan_hash(struct metrics *m, const char *line, size_t size, bool *code, bool *comment)
@@ -91,7 +122,7 @@ static void code_analyse(void *state, apiary_job_t *job, const json_t *request)
     if (!c && m.step > 0) m.deepest = (json_int_t)(m.most_indent / m.step);
     ap_answer(job, "{s:I,s:I,s:I,s:I,s:I,s:I,s:b}", "lines", m.lines, "blank", m.blank, "comment", m.comment, "code",
               m.code, "longest_line", m.longest, "deepest", m.deepest, "balanced",
-              m.depth == 0 && !m.unbalanced && !m.in_block);
+              m.depth == 0 && !m.unbalanced && !m.in_block && !m.literal);
 }
 
 static void code_handle(void *state, apiary_job_t *job)

@@ -392,6 +392,11 @@ Test(convert, csv_to_json_and_back)
         {"a\\n\\\"x\\\"\\\"y\\nz,\\\"\\n", "{\"rows\":[{\"a\":\"x\\\"y\\nz,\"}]}"},
         {"a,b\\n,\\n", "{\"rows\":[{\"a\":\"\",\"b\":\"\"}]}"},
         {"a\\n", "{\"rows\":[]}"},
+        {"", "{\"rows\":[]}"},
+        {"\\uFEFFa,b\\n1,2\\n", "{\"rows\":[{\"a\":\"1\",\"b\":\"2\"}]}"},
+        {"a,b\\r1,2\\r3,4\\r", "{\"rows\":[{\"a\":\"1\",\"b\":\"2\"},{\"a\":\"3\",\"b\":\"4\"}]}"},
+        {"a,b\\r\\n\\r\\n1,2\\r\\n\\r\\n", "{\"rows\":[{\"a\":\"1\",\"b\":\"2\"}]}"},
+        {"a\\n\\\"\\\"\\n\\n1\\n", "{\"rows\":[{\"a\":\"\"},{\"a\":\"1\"}]}"},
     };
     open_kind("convert", NULL);
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
@@ -403,6 +408,10 @@ Test(convert, csv_to_json_and_back)
                 "{\"from\":\"json\",\"to\":\"csv\",\"rows\":[{\"a\":\"x,\\\"y\\\"\",\"b\":1.5},{\"b\":null}]}",
                 "{\"text\":\"a,b\\r\\n\\\"x,\\\"\\\"y\\\"\\\"\\\",1.5\\r\\n,\\r\\n\"}");
     fake_expect(agent, "format_conversion", "{\"from\":\"json\",\"to\":\"csv\",\"rows\":[]}", "{\"text\":\"\"}");
+    fake_expect(agent, "format_conversion", "{\"from\":\"json\",\"to\":\"csv\",\"rows\":[{\"a\":\"\"},{\"a\":null},{\"a\":1}]}",
+                "{\"text\":\"a\\r\\n\\\"\\\"\\r\\n\\\"\\\"\\r\\n1\\r\\n\"}");
+    fake_expect_failure(agent, "format_conversion", "{\"from\":\"csv\",\"to\":\"json\",\"text\":\"a,b,a\\n1,2,3\"}", 400,
+                        "names the column \"a\" twice");
     fake_expect_failure(agent, "format_conversion", "{\"from\":\"csv\",\"to\":\"json\",\"text\":\"a\\n1,2\"}", 400,
                         "row 2 has 2 fields");
     fake_expect_failure(agent, "format_conversion", "{\"from\":\"csv\",\"to\":\"json\",\"text\":\"\\\"a\"}", 400,
@@ -431,6 +440,18 @@ Test(code_metrics, counts_lines)
     fake_expect_part(agent, "code_analysis", "{\"language\":\"c\",\"source\":\"{{}\"}",
                      "\"deepest\":2,\"balanced\":false");
     fake_expect_part(agent, "code_analysis", "{\"language\":\"c\",\"source\":\"/* open\"}", "\"balanced\":false");
+    static const char *const balanced[] = {
+        "int a[] = {1'000, 0xFF'FF'FFu, 1'0};",        /* separators */
+        "char *s = \\\"{\\\\\\n{{\\\";",               /* a string that a backslash continues */
+        "// { \\\\\\n still a comment {\\nint x;",       /* and a comment */
+        "char c = '{', d = '\\\\'', e = L'}';\\r\\n{\\r\\n}", "#error don't {\\n}",
+    };
+    for (size_t i = 0; i < sizeof balanced / sizeof *balanced; i++) {
+        char request[200];
+        snprintf(request, sizeof request, "{\"language\":\"c\",\"source\":\"%s\"}", balanced[i]);
+        fake_expect_part(agent, "code_analysis", request, i < 4 ? "\"balanced\":true" : "\"balanced\":false");
+    }
+    fake_expect_part(agent, "code_analysis", "{\"language\":\"c\",\"source\":\"\\\"open\\\\\\n\"}", "\"balanced\":false");
     fake_expect_part(agent, "code_analysis", "{\"language\":\"c\",\"source\":\"\\\"\\\\\"}",
                      "\"code\":1"); /* ends in a literal */
     fake_expect(
