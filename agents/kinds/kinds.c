@@ -34,6 +34,7 @@ static const apiary_agent_kind_t *const kinds[] = {
     &ap_kind_clusters,
     &ap_kind_statistics,
     &ap_kind_code_metrics,
+    &ap_kind_plain_text,
     &ap_kind_versions,
     &ap_kind_packages,
     &ap_kind_signer,

@@ -16,7 +16,7 @@ extern const apiary_agent_kind_t ap_kind_readings, ap_kind_ledger;
 extern const apiary_agent_kind_t ap_kind_text, ap_kind_convert, ap_kind_gateway;
 extern const apiary_agent_kind_t ap_kind_consensus;
 extern const apiary_agent_kind_t ap_kind_regression, ap_kind_clusters, ap_kind_statistics;
-extern const apiary_agent_kind_t ap_kind_code_metrics;
+extern const apiary_agent_kind_t ap_kind_code_metrics, ap_kind_plain_text;
 extern const apiary_agent_kind_t ap_kind_versions, ap_kind_packages;
 extern const apiary_agent_kind_t ap_kind_signer, ap_kind_authentication, ap_kind_authorization;
 

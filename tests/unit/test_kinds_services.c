@@ -462,6 +462,23 @@ Test(code_metrics, counts_lines)
     done();
 }
 
+/* The process has the locale C: words and columns are those of UTF-8 all the same. */
+Test(plain_text, counts_and_aligns_characters)
+{
+    static const struct fake_key config[] = {{"tab", NULL, 4, NULL}, {NULL, NULL, 0, NULL}};
+    open_kind("plain_text", config);
+    fake_expect(agent, "text_metrics", "", "      0       0       0\n");
+    fake_expect(agent, "text_metrics", "\xC3\xA9 \xC3\xBC\n", "      1       2       6\n");
+    fake_expect(agent, "text_metrics", "a\xC2\xA0" "b\xE2\x80\x83" "c", "      0       3       8\n"); /* wide and fixed spaces */
+    fake_expect(agent, "text_metrics", "\x01 \xFF \xE9t\xE9", "      0       2       7\n");          /* Latin-1 is a word, too */
+    fake_expect(agent, "code_formatting", "\xC3\xA9\tx\n\tx\nabcd\tx", "\xC3\xA9   x\n    x\nabcd    x");
+    fake_expect(agent, "code_formatting", "e\xCC\x81\tx", "e\xCC\x81   x");            /* combining */
+    fake_expect(agent, "code_formatting", "\xE8\x9C\x82\tx", "\xE8\x9C\x82  x");      /* wide */
+    fake_expect(agent, "code_formatting", "\xFF\tx\r\n\tx", "\xFF   x\r\n    x");
+    fake_expect_failure(agent, "other", "", 404, "plain_text");
+    done();
+}
+
 /* ---- ml ---------------------------------------------------------------------------------------------------------- */
 
 Test(regression, fits_and_predicts)
