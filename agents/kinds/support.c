@@ -204,6 +204,68 @@ int ap_create_plain(apiary_agent_t *agent, void **state)
     return 0;
 }
 
+/* ---- slices ------------------------------------------------------------------------------------------------------ */
+
+struct slices {
+    apiary_agent_t *agent;
+    apiary_job_t *job;
+    ap_slice_fn step;
+    ap_slices_end_fn end;
+    void *user;
+    apiary_watch_t *pause;
+};
+
+static void end_slices(struct slices *s, bool over)
+{
+    struct slices at = *s;
+    apiary_agent_free(at.agent, s);
+    at.end(at.user, over);
+}
+
+static void on_slice(void *user, uint32_t events);
+
+/* false: the job is failed. */
+static bool next_slice(struct slices *s)
+{
+    if (apiary_job_cancelled(s->job)) {
+        uint32_t code = ap_time_left(s->job, 1) == 0 ? AP_CODE_TIMEOUT : AP_CODE_CANCELLED;
+        apiary_job_fail(s->job, code, "stopped before the end: %s",
+                        code == AP_CODE_TIMEOUT ? "there is no time left" : "the task was cancelled");
+        return false;
+    }
+    if (apiary_watch_timer(s->agent, 0, on_slice, s, &s->pause) == 0) return true;
+    ap_out_of_memory(s->job);
+    return false;
+}
+
+static void on_slice(void *user, uint32_t events)
+{
+    struct slices *s = user;
+    (void)events;
+    apiary_watch_close(s->pause);
+    if (!s->step(s->user))
+        end_slices(s, true);
+    else if (!next_slice(s))
+        end_slices(s, false);
+}
+
+void ap_slices(apiary_job_t *job, ap_slice_fn step, ap_slices_end_fn end, void *user)
+{
+    apiary_agent_t *agent = apiary_job_agent(job);
+    if (!step(user)) {
+        end(user, true);
+        return;
+    }
+    struct slices *s = apiary_agent_alloc(agent, sizeof *s);
+    if (!s) {
+        ap_out_of_memory(job);
+        end(user, false);
+        return;
+    }
+    *s = (struct slices){.agent = agent, .job = job, .step = step, .end = end, .user = user};
+    if (!next_slice(s)) end_slices(s, false);
+}
+
 /* ---- bytes, time ------------------------------------------------------------------------------------------------- */
 
 bool ap_bytes_reserve(struct ap_bytes *b, size_t more)

@@ -76,6 +76,15 @@ bool ap_may_integer(apiary_job_t *job, const json_t *request, const char *key, i
  * return. */
 int ap_refuse_item(apiary_agent_t *agent, const char *key, const char *text, const char *why);
 
+/* Work that takes long, in slices: `step` works for a millisecond or two (AP_SLICE steps of a few ns) and says whether there is
+ * more; between two of them the worker looks at its other tasks. Then `end`, which frees `user`: over says that all is done and the
+ * job is to be answered; else the job has been failed, because it was cancelled, has no time left, or there was no memory. Work of
+ * one slice is over before this returns. */
+#define AP_SLICE 1000000u
+typedef bool (*ap_slice_fn)(void *user);
+typedef void (*ap_slices_end_fn)(void *user, bool over);
+void ap_slices(apiary_job_t *job, ap_slice_fn step, ap_slices_end_fn end, void *user);
+
 /* For kinds without state of their own: the state is the agent. */
 AP_MUST_CHECK int ap_create_plain(apiary_agent_t *agent, void **state);
 

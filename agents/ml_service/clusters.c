@@ -2,7 +2,8 @@
  *
  *   clustering {"points":[[...],...],"k":2} -> {"centres":[[...]],"cluster":[0,1,...],"inertia":X,"rounds":N}
  *              k-means (Lloyd); the first centre is the first point, each next one the point farthest from all so far, so the
- *              same points give the same clusters everywhere
+ *              same points give the same clusters everywhere. At most 100 rounds, in slices between which the worker looks
+ *              at its other tasks, and at this one's deadline
  *   statistics {"values":[...]} -> {"n","sum","mean","stddev","min","median","max"}    stddev of a sample (n - 1)
  */
 #include <math.h>
@@ -16,10 +17,18 @@
 enum { POINTS_MOST = 10000, K_MOST = 64, ROUNDS_MOST = 100, VALUES_MOST = 100000 };
 
 struct clusters {
+    apiary_agent_t *agent;
+    apiary_job_t *job;
     const double *points;
     size_t n, width, k;
     double *centres, *sums; /* k * width */
+    double *least;          /* of each point: to the nearest centre that is placed */
     size_t *of, *sizes;     /* n; k */
+    /* Where the work is: */
+    size_t placed, at, farthest; /* centres; the next point */
+    double most, inertia;
+    int rounds;
+    bool changed;
 };
 
 static double clusters_distance(const double *a, const double *b, size_t width)
@@ -30,10 +39,32 @@ static double clusters_distance(const double *a, const double *b, size_t width)
     return sum;
 }
 
-static size_t nearest(const struct clusters *c, size_t point, size_t centres, double *least)
+static void place_centre(struct clusters *c, size_t point)
+{
+    memcpy(c->centres + c->placed * c->width, c->points + point * c->width, c->width * sizeof *c->centres);
+    c->placed++;
+}
+
+/* The next centre is the point that is farthest from all so far. Returns the steps that it took. */
+static size_t place_by(struct clusters *c)
+{
+    double d = clusters_distance(c->points + c->at * c->width, c->centres + (c->placed - 1) * c->width, c->width);
+    if (c->placed == 1 || d < c->least[c->at]) c->least[c->at] = d;
+    if (c->at == 0 || c->least[c->at] > c->most) {
+        c->most = c->least[c->at];
+        c->farthest = c->at;
+    }
+    if (++c->at == c->n) {
+        c->at = 0;
+        place_centre(c, c->farthest);
+    }
+    return c->width;
+}
+
+static size_t nearest(const struct clusters *c, size_t point, double *least)
 {
     size_t best = 0;
-    for (size_t k = 0; k < centres; k++) {
+    for (size_t k = 0; k < c->k; k++) {
         double d = clusters_distance(c->points + point * c->width, c->centres + k * c->width, c->width);
         if (k == 0 || d < *least) {
             *least = d;
@@ -43,51 +74,60 @@ static size_t nearest(const struct clusters *c, size_t point, size_t centres, do
     return best;
 }
 
-static void place_centres(struct clusters *c)
+static void begin_round(struct clusters *c)
 {
-    memcpy(c->centres, c->points, c->width * sizeof *c->centres);
-    for (size_t k = 1; k < c->k; k++) {
-        size_t farthest = 0;
-        double most = -1, d = 0;
-        for (size_t p = 0; p < c->n; p++) {
-            nearest(c, p, k, &d);
-            if (d > most) {
-                most = d;
-                farthest = p;
-            }
-        }
-        memcpy(c->centres + k * c->width, c->points + farthest * c->width, c->width * sizeof *c->centres);
-    }
-}
-
-/* One round: every point to its nearest centre, every centre to the middle of its points. Whether anything changed. */
-static bool improve(struct clusters *c, double *inertia)
-{
-    bool changed = false;
-    *inertia = 0;
+    c->changed = false;
+    c->inertia = 0;
     memset(c->sums, 0, c->k * c->width * sizeof *c->sums);
     memset(c->sizes, 0, c->k * sizeof *c->sizes);
-    for (size_t p = 0; p < c->n; p++) {
-        double d = 0;
-        size_t k = nearest(c, p, c->k, &d);
-        changed |= c->of[p] != k;
-        c->of[p] = k;
-        c->sizes[k]++;
-        *inertia += d;
-        for (size_t i = 0; i < c->width; i++)
-            c->sums[k * c->width + i] += c->points[p * c->width + i];
-    }
-    for (size_t k = 0; k < c->k; k++)
-        for (size_t i = 0; i < c->width && c->sizes[k] > 0; i++) /* an empty cluster's centre stays */
-            c->centres[k * c->width + i] = c->sums[k * c->width + i] / (double)c->sizes[k];
-    return changed;
 }
 
-static void clusters_report(const struct clusters *c, apiary_job_t *job, double inertia, int rounds)
+/* Every centre to the middle of its points; an empty cluster's centre stays. */
+static void end_round(struct clusters *c)
 {
-    bool finite = ap_finite(job, inertia, "the distance of two points");
+    for (size_t k = 0; k < c->k; k++)
+        for (size_t i = 0; i < c->width && c->sizes[k] > 0; i++)
+            c->centres[k * c->width + i] = c->sums[k * c->width + i] / (double)c->sizes[k];
+    c->at = 0;
+    c->rounds += c->changed;
+}
+
+/* A point to its nearest centre. Returns the steps that it took. */
+static size_t sort_point(struct clusters *c)
+{
+    double d = 0;
+    if (c->at == 0) begin_round(c);
+    size_t p = c->at++, k = nearest(c, p, &d);
+    c->changed |= c->of[p] != k;
+    c->of[p] = k;
+    c->sizes[k]++;
+    c->inertia += d;
+    for (size_t i = 0; i < c->width; i++)
+        c->sums[k * c->width + i] += c->points[p * c->width + i];
+    return c->k * c->width;
+}
+
+static bool clusters_step(void *user)
+{
+    struct clusters *c = user;
+    for (size_t steps = 0; steps < AP_SLICE;) {
+        if (c->placed < c->k) {
+            steps += place_by(c);
+            continue;
+        }
+        steps += sort_point(c);
+        if (c->at < c->n) continue;
+        end_round(c);
+        if (!c->changed || c->rounds == ROUNDS_MOST) return false;
+    }
+    return true;
+}
+
+static void clusters_report(const struct clusters *c)
+{
+    bool finite = ap_finite(c->job, c->inertia, "the distance of two points");
     for (size_t i = 0; i < c->k * c->width && finite; i++)
-        finite = ap_finite(job, c->centres[i], "the sum of the points of a cluster");
+        finite = ap_finite(c->job, c->centres[i], "the sum of the points of a cluster");
     if (!finite) return;
     json_t *centres = json_array(), *of = json_array();
     for (size_t k = 0; k < c->k; k++) {
@@ -98,37 +138,50 @@ static void clusters_report(const struct clusters *c, apiary_job_t *job, double 
     }
     for (size_t p = 0; p < c->n; p++)
         json_array_append_new(of, json_integer((json_int_t)c->of[p]));
-    ap_answer(job, "{s:o,s:o,s:f,s:i}", "centres", centres, "cluster", of, "inertia", inertia, "rounds", rounds);
+    ap_answer(c->job, "{s:o,s:o,s:f,s:i}", "centres", centres, "cluster", of, "inertia", c->inertia, "rounds", c->rounds);
+}
+
+static void clusters_end(void *user, bool over)
+{
+    struct clusters *c = user;
+    if (over) clusters_report(c);
+    apiary_agent_free(c->agent, (void *)c->points);
+    apiary_agent_free(c->agent, c->centres);
+    apiary_agent_free(c->agent, c->sums);
+    apiary_agent_free(c->agent, c->least);
+    apiary_agent_free(c->agent, c->of);
+    apiary_agent_free(c->agent, c->sizes);
+    apiary_agent_free(c->agent, c);
 }
 
 static void cluster(void *state, apiary_job_t *job, const json_t *request)
 {
     int64_t k = 2;
-    struct clusters c = {0};
-    double inertia = 0;
-    int rounds = 0;
-    if (!ap_may_integer(job, request, "k", 1, K_MOST, &k) ||
-        !(c.points = ap_need_points(job, request, "points", POINTS_MOST, &c.n, &c.width)))
-        return;
-    c.k = (size_t)k < c.n ? (size_t)k : c.n;
-    c.centres = apiary_agent_alloc(state, c.k * c.width * sizeof *c.centres);
-    c.sums = apiary_agent_alloc(state, c.k * c.width * sizeof *c.sums);
-    c.of = apiary_agent_alloc(state, c.n * sizeof *c.of);
-    c.sizes = apiary_agent_alloc(state, c.k * sizeof *c.sizes);
-    if (c.centres && c.sums && c.of && c.sizes) {
-        memset(c.of, 0xff, c.n * sizeof *c.of);
-        place_centres(&c);
-        while (rounds < ROUNDS_MOST && improve(&c, &inertia))
-            rounds++;
-        clusters_report(&c, job, inertia, rounds);
-    } else {
+    if (!ap_may_integer(job, request, "k", 1, K_MOST, &k)) return;
+    struct clusters *c = apiary_agent_alloc(state, sizeof *c);
+    if (!c) {
         ap_out_of_memory(job);
+        return;
     }
-    apiary_agent_free(state, (void *)c.points);
-    apiary_agent_free(state, c.centres);
-    apiary_agent_free(state, c.sums);
-    apiary_agent_free(state, c.of);
-    apiary_agent_free(state, c.sizes);
+    *c = (struct clusters){.agent = state, .job = job};
+    if (!(c->points = ap_need_points(job, request, "points", POINTS_MOST, &c->n, &c->width))) {
+        clusters_end(c, false);
+        return;
+    }
+    c->k = (size_t)k < c->n ? (size_t)k : c->n;
+    c->centres = apiary_agent_alloc(state, c->k * c->width * sizeof *c->centres);
+    c->sums = apiary_agent_alloc(state, c->k * c->width * sizeof *c->sums);
+    c->least = apiary_agent_alloc(state, c->n * sizeof *c->least);
+    c->of = apiary_agent_alloc(state, c->n * sizeof *c->of);
+    c->sizes = apiary_agent_alloc(state, c->k * sizeof *c->sizes);
+    if (!c->centres || !c->sums || !c->least || !c->of || !c->sizes) {
+        ap_out_of_memory(job);
+        clusters_end(c, false);
+        return;
+    }
+    memset(c->of, 0xff, c->n * sizeof *c->of);
+    place_centre(c, 0);
+    ap_slices(job, clusters_step, clusters_end, c);
 }
 
 static void cluster_handle(void *state, apiary_job_t *job)
