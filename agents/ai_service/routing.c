@@ -33,13 +33,13 @@ static bool has_skill(const json_t *model, const char *skill)
 }
 
 /* NULL when the model will do, else why not. */
-static const char *routing_unfit(const json_t *model, const json_t *skills, size_t prompt_size, double max_cost)
+static const char *routing_unfit(const json_t *model, const json_t *skills, size_t prompt_size, const json_t *max_cost)
 {
     size_t i;
     json_t *skill;
     if (!json_is_true(json_object_get(model, "enabled"))) return "disabled";
     if ((json_int_t)prompt_size > json_integer_value(json_object_get(model, "context"))) return "prompt too long";
-    if (json_number_value(json_object_get(model, "cost")) > max_cost) return "too expensive";
+    if (max_cost && ap_json_order(json_object_get(model, "cost"), max_cost) > 0) return "too expensive";
     json_array_foreach(skills, i, skill) if (!has_skill(model, json_string_value(skill))) return "lacks a skill";
     return NULL;
 }
@@ -47,12 +47,12 @@ static const char *routing_unfit(const json_t *model, const json_t *skills, size
 static void choose(void *state, apiary_job_t *job, const json_t *request)
 {
     const char *prompt;
-    double max_cost = 1e300;
-    const json_t *skills = NULL, *best = NULL;
+    double unused;
+    const json_t *skills = NULL, *best = NULL, *max_cost = json_object_get(request, "max_cost");
     size_t i;
     json_t *item;
     if (!ap_need_text(job, request, "prompt", &prompt)) return;
-    if (json_object_get(request, "max_cost") && !ap_need_number(job, request, "max_cost", &max_cost)) return;
+    if (max_cost && !ap_need_number(job, request, "max_cost", &unused)) return;
     if (json_object_get(request, "skills") && !ap_need_array(job, request, "skills", 16, &skills)) return;
     json_array_foreach(skills, i, item) if (!json_is_string(item))
     {
@@ -65,8 +65,7 @@ static void choose(void *state, apiary_job_t *job, const json_t *request)
         const char *why = routing_unfit(item, skills, strlen(prompt), max_cost);
         if (why)
             json_array_append_new(passed, json_pack("{s:s,s:s}", "model", text_of(item, "model"), "because", why));
-        else if (!best ||
-                 json_number_value(json_object_get(item, "cost")) < json_number_value(json_object_get(best, "cost")))
+        else if (!best || ap_json_order(json_object_get(item, "cost"), json_object_get(best, "cost")) < 0)
             best = item;
     }
     if (best)
@@ -113,8 +112,9 @@ static bool routing_add(apiary_job_t *job, const json_t *request, json_t *models
         apiary_job_fail(job, AP_CODE_CONFLICT, "\"%s\" is there already, or there are %d models", name, MODELS_MOST);
         return false;
     }
-    json_array_append_new(models, json_pack("{s:s,s:s,s:I,s:f,s:O,s:b}", "model", name, "provider", provider, "context",
-                                            context, "cost", cost, "skills", skills, "enabled", 1));
+    json_array_append_new(models, json_pack("{s:s,s:s,s:I,s:O,s:O,s:b}", "model", name, "provider", provider, "context",
+                                            context, "cost", json_object_get(given, "cost"), "skills", skills, "enabled",
+                                            1));
     return true;
 }
 

@@ -2,7 +2,8 @@
  *
  * A condition is [member, operator, value]; the member may be a path ("order.total": the member of that name, or "total" of
  * the member "order"). Operators: == != < <= > >= in contains present absent (the last two take no value). Numbers compare as
- * numbers, exactly, and 1 equals 1.0, also in lists and objects; texts compare byte by byte; other mixtures are false.
+ * numbers, exactly, and 1 equals 1.0, also in lists and objects; texts compare byte by byte; other mixtures are false. A path has
+ * at most 1024 bytes, and all looks into lists and texts together are at most 20 million items and bytes.
  *   business_rules {"rules":[{"name":"big","if":[["amount",">",100]],"then":"review"}],"facts":{"amount":120}} ->
  *                  {"fired":[{"rule":"big","then":"review"}]}    in the order of the rules; all conditions of a rule must hold
  *   compliance     {"policy":[{"name":"p","require":["country","in",["DE","FR"]]}],"record":{...}} ->
@@ -13,7 +14,7 @@
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
 
-enum { RULES_MOST = 1000, CONDITIONS_MOST = 64 };
+enum { RULES_MOST = 1000, CONDITIONS_MOST = 64, PATH_MOST = 1024, LOOKS_MOST = 20000000 };
 
 static const char *const operators[] = {"==", "!=", "<", "<=", ">", ">=", "in", "contains", "present", "absent"};
 enum operator{ EQUAL, UNEQUAL, LESS, AT_MOST, MORE, AT_LEAST, IN, CONTAINS, PRESENT, ABSENT, NONE };
@@ -69,12 +70,34 @@ static bool rules_holds(const json_t *condition, const json_t *facts)
     return false;
 }
 
+static size_t length_of(const json_t *value)
+{
+    return json_is_array(value) ? json_array_size(value) : json_is_string(value) ? json_string_length(value) : 0;
+}
+
+/* Adds what a condition looks through. false: it is too much, and the job is failed. */
+static bool afford(apiary_job_t *job, const json_t *condition, const json_t *facts, size_t *looks)
+{
+    enum operator op = operator_of(condition);
+    if (op == IN) *looks += length_of(json_array_get(condition, 2));
+    if (op == CONTAINS) *looks += length_of(ap_json_member(facts, json_string_value(json_array_get(condition, 0))));
+    if (*looks <= LOOKS_MOST) return true;
+    apiary_job_fail(job, AP_CODE_TOO_LARGE, "the conditions look through more than %d items and bytes", LOOKS_MOST);
+    return false;
+}
+
 /* false: the job is failed with what is wrong. */
 static bool check_condition(apiary_job_t *job, const json_t *condition, const char *rule)
 {
     enum operator op = operator_of(condition);
     size_t wanted = op == PRESENT || op == ABSENT ? 2 : 3;
-    if (json_is_string(json_array_get(condition, 0)) && op != NONE && json_array_size(condition) == wanted) return true;
+    const json_t *path = json_array_get(condition, 0);
+    if (json_is_string(path) && json_string_length(path) > PATH_MOST) {
+        apiary_job_fail(job, AP_CODE_BAD_REQUEST, "\"%s\": a member's path has %zu bytes; at most %d are allowed", rule,
+                        json_string_length(path), PATH_MOST);
+        return false;
+    }
+    if (json_is_string(path) && op != NONE && json_array_size(condition) == wanted) return true;
     apiary_job_fail(job, AP_CODE_BAD_REQUEST,
                     "\"%s\": a condition is [member, operator, value]; operators are == != < <= > >= in contains, and "
                     "present and absent without a value",
@@ -91,7 +114,7 @@ static bool need_name(apiary_job_t *job, const json_t *rule, size_t i, const cha
 }
 
 /* 1 all conditions hold, 0 not, -1 the job is failed. */
-static int fires(apiary_job_t *job, const json_t *rule, const char *name, const json_t *facts)
+static int fires(apiary_job_t *job, const json_t *rule, const char *name, const json_t *facts, size_t *looks)
 {
     const json_t *conditions;
     json_t *condition;
@@ -100,7 +123,7 @@ static int fires(apiary_job_t *job, const json_t *rule, const char *name, const 
     if (!ap_need_array(job, rule, "if", CONDITIONS_MOST, &conditions)) return -1;
     json_array_foreach(conditions, i, condition)
     {
-        if (!check_condition(job, condition, name)) return -1;
+        if (!check_condition(job, condition, name) || !afford(job, condition, facts, looks)) return -1;
         all &= rules_holds(condition, facts);
     }
     return all;
@@ -111,14 +134,14 @@ static void fire(void *state, apiary_job_t *job, const json_t *request)
     const json_t *rules, *facts;
     const char *name;
     json_t *rule;
-    size_t i;
+    size_t i, looks = 0;
     (void)state;
     if (!ap_need_array(job, request, "rules", RULES_MOST, &rules) || !ap_need_object(job, request, "facts", &facts))
         return;
     json_t *fired = json_array();
     json_array_foreach(rules, i, rule)
     {
-        int result = need_name(job, rule, i, &name) ? fires(job, rule, name, facts) : -1;
+        int result = need_name(job, rule, i, &name) ? fires(job, rule, name, facts, &looks) : -1;
         json_t *then = json_object_get(rule, "then");
         if (result < 0) {
             json_decref(fired);
@@ -134,7 +157,7 @@ static void comply(void *state, apiary_job_t *job, const json_t *request)
     const json_t *policies, *record, *require;
     const char *name;
     json_t *policy;
-    size_t i;
+    size_t i, looks = 0;
     (void)state;
     if (!ap_need_array(job, request, "policy", RULES_MOST, &policies) ||
         !ap_need_object(job, request, "record", &record))
@@ -143,7 +166,7 @@ static void comply(void *state, apiary_job_t *job, const json_t *request)
     json_array_foreach(policies, i, policy)
     {
         if (!need_name(job, policy, i, &name) || !ap_need_array(job, policy, "require", 3, &require) ||
-            !check_condition(job, require, name)) {
+            !check_condition(job, require, name) || !afford(job, require, record, &looks)) {
             json_decref(violations);
             return;
         }

@@ -13,6 +13,7 @@
 #include "agents/kinds/table.h"
 
 enum { ROWS_MOST = 100000, COLUMNS_MOST = 1000 };
+#define NAMES_MOST (64u << 20) /* bytes: the columns' names, as each row of the answer repeats them */
 
 /* ---- from CSV ---------------------------------------------------------------------------------------------------- */
 
@@ -99,8 +100,10 @@ static void from_csv(apiary_agent_t *agent, apiary_job_t *job, const json_t *req
     if (!ap_need_text(job, request, "text", &at)) return;
     if (strncmp(at, "\xEF\xBB\xBF", 3) == 0) at += 3;
     at = skip_empty_lines(at);
+    const char *start = at;
     json_t *rows = json_array(), *names = *at ? next_row(job, &at, &field) : json_array();
     bool failed = !names || !names_differ(job, names);
+    size_t named = (size_t)(at ? at - start : 0);
     while (!failed && *(at = skip_empty_lines(at))) {
         json_t *row = next_row(job, &at, &field);
         if (!row) {
@@ -109,6 +112,9 @@ static void from_csv(apiary_agent_t *agent, apiary_job_t *job, const json_t *req
             apiary_job_fail(job, AP_CODE_BAD_REQUEST,
                             "row %zu has %zu fields, the first has %zu (and %d rows are allowed)",
                             json_array_size(rows) + 2, json_array_size(row), json_array_size(names), ROWS_MOST);
+            failed = true;
+        } else if ((size_t)(json_array_size(rows) + 1) * named > NAMES_MOST) {
+            apiary_job_fail(job, AP_CODE_TOO_LARGE, "the names of the columns, in each row, have more than %u bytes", NAMES_MOST);
             failed = true;
         } else {
             json_array_append_new(rows, name_fields(names, row));

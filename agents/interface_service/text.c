@@ -3,6 +3,7 @@
  *   html_escaping       any bytes -> the same with & < > " ' as entities
  *   template_rendering  {"template":"Dear {{name}}","values":{"name":"A & B"}} -> the text: each {{member}} replaced by the
  *                       escaped value ({{{member}}}: as it is). Texts, numbers and true/false; a missing member fails the task.
+ *                       The text has at most 16 MiB.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,8 @@
 
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
+
+#define OUTPUT_MOST (16u << 20) /* of a template; one value more may follow */
 
 static const char *entity(char c)
 {
@@ -94,6 +97,9 @@ static void render(void *state, apiary_job_t *job, const json_t *request)
     while (at && (open = strstr(at, "{{")) != NULL) {
         if (!ap_bytes_add(&out, at, (size_t)(open - at))) {
             ap_out_of_memory(job);
+            at = NULL;
+        } else if (out.size > OUTPUT_MOST) {
+            apiary_job_fail(job, AP_CODE_TOO_LARGE, "the text has more than %u bytes", OUTPUT_MOST);
             at = NULL;
         } else {
             at = add_member(job, &out, open, values);

@@ -88,10 +88,9 @@ static void agree(void *state, apiary_job_t *job, const json_t *request)
     json_decref(counts);
 }
 
-static uint64_t consensus_weight(const char *item, const char *member)
+static uint64_t text_hash(const json_t *text)
 {
-    uint64_t both[2] = {ap_hash(item, strlen(item)), ap_hash(member, strlen(member))};
-    return ap_hash(both, sizeof both);
+    return ap_hash(json_string_value(text), json_string_length(text));
 }
 
 static bool all_texts(apiary_job_t *job, const json_t *list, const char *what)
@@ -121,14 +120,20 @@ static void partition(void *state, apiary_job_t *job, const json_t *request)
         return;
     }
     json_t *assignment = json_object();
-    json_array_foreach(members, m, member) json_object_set_new(assignment, json_string_value(member), json_array());
+    uint64_t hashes[MEMBERS_MOST];
+    json_array_foreach(members, m, member)
+    {
+        json_object_set_new(assignment, json_string_value(member), json_array());
+        hashes[m] = text_hash(member);
+    }
     json_array_foreach(items, i, item)
     {
         const char *best = NULL;
-        uint64_t most = 0;
+        uint64_t most = 0, both[2] = {text_hash(item), 0};
         json_array_foreach(members, m, member)
         {
-            uint64_t w = consensus_weight(json_string_value(item), json_string_value(member));
+            both[1] = hashes[m];
+            uint64_t w = ap_hash(both, sizeof both);
             if (!best || w > most) {
                 most = w;
                 best = json_string_value(member);

@@ -517,45 +517,6 @@ Test(clusters, are_the_same_every_time)
     done();
 }
 
-static char *many_points(int count, int width)
-{
-    char *request = malloc((size_t)count * (size_t)width * 8 + 64), *at = request;
-    uint32_t x = 1;
-    at += sprintf(at, "{\"k\":16,\"points\":[");
-    for (int p = 0; p < count; p++) {
-        for (int i = 0; i < width; i++)
-            at += sprintf(at, "%c%u", i ? ',' : '[', (x = x * 1103515245u + 12345u) >> 16 & 1023u);
-        at += sprintf(at, "]%s", p + 1 < count ? "," : "]}");
-    }
-    return request;
-}
-
-/* The worker has other tasks meanwhile, and the deadline of this one is looked at. */
-Test(clusters, long_work_comes_in_slices)
-{
-    char *request = many_points(3000, 32);
-    open_kind("clusters", NULL);
-    struct apiary_job *job = fake_submit(agent, "clustering", request, strlen(request));
-    int between = 0;
-    for (; !job->finished && between < 10; between++) {
-        fake_turn();
-        fake_expect(agent, "clustering", "{\"points\":[[1]],\"k\":1}",
-                    "{\"centres\":[[1.0]],\"cluster\":[0],\"inertia\":0.0,\"rounds\":1}");
-    }
-    cr_expect_eq(between, 10, "%d", between);
-    job->deadline = 1;
-    job->cancelled = true; /* as the library says it then */
-    fake_finish(job);
-    cr_expect_eq(job->code, 504, "%s", job->data);
-    fake_free(job);
-    job = fake_submit(agent, "clustering", request, strlen(request));
-    fake_finish(job);
-    cr_expect(!job->failed, "%s", job->data);
-    fake_free(job);
-    free(request);
-    done();
-}
-
 Test(statistics, describe)
 {
     open_kind("statistics", NULL);
