@@ -14,6 +14,7 @@
 #include "agents/ai_service/models.h"
 #include "agents/kinds/options.h"
 #include "agents/kinds/relay.h"
+#include "agents/kinds/schema.h"
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
 #include "core/text.h"
@@ -157,10 +158,21 @@ static void respond(void *state, apiary_job_t *job, const json_t *request)
     }
 }
 
+const struct ap_function ap_functions_ai_cache[] = {
+    {.capability = "response_cache",
+     .call = respond,
+     .in = AP_OBJECT("'prompt'", "'prompt':{'type':'string'},"
+                      "'model':{'type':'string'}"),
+     .out = "{'type':'object','required':['hit','model','answer','key','asked_by']}",
+     .bound = "one look at the prompt, two tasks for the cache",
+     .again = "gives the same answer, from the cache",
+     .send = "{\"prompt\":\"What does a swarm do?\"}"},
+    {.capability = NULL},
+};
+
 static void cache_handle(void *state, apiary_job_t *job)
 {
-    static const struct ap_function functions[] = {{"response_cache", respond}, {NULL, NULL}};
-    ap_dispatch(functions, state, job);
+    ap_dispatch(ap_functions_ai_cache, state, job);
 }
 
 static int cache_create(apiary_agent_t *agent, void **state)

@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "agents/kinds/schema.h"
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
 
@@ -68,10 +69,25 @@ static void optimizer_optimize(void *state, apiary_job_t *job, const json_t *req
     ap_bytes_free(&out);
 }
 
+const struct ap_function ap_functions_ai_optimizer[] = {
+    {.capability = "response_optimization",
+     .call = optimizer_optimize,
+     .in = AP_OBJECT("'text'", "'text':{'type':'string'},"
+                      "'max_bytes':{'type':'integer','minimum':0}"),
+     .out = AP_OBJECT("'text','bytes_before','bytes_after','cut'", "'text':{'type':'string'},"
+                      "'bytes_before':{'type':'integer'},"
+                      "'bytes_after':{'type':'integer'},"
+                      "'cut':{'type':'boolean'}"),
+     .bound = "one look at the text",
+     .again = AP_AGAIN_SAME,
+     .send = "{\"text\":\"One.  \\nOne.\\n\\n\\n\\nTwo three four\",\"max_bytes\":16}",
+     .answer = "{\"text\":\"One.\\n\\nTwo three\",\"bytes_before\":29,\"bytes_after\":15,\"cut\":true}"},
+    {.capability = NULL},
+};
+
 static void optimizer_handle(void *state, apiary_job_t *job)
 {
-    static const struct ap_function functions[] = {{"response_optimization", optimizer_optimize}, {NULL, NULL}};
-    ap_dispatch(functions, state, job);
+    ap_dispatch(ap_functions_ai_optimizer, state, job);
 }
 
 const apiary_agent_kind_t ap_kind_ai_optimizer = {

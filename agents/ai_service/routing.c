@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "agents/ai_service/models.h"
+#include "agents/kinds/schema.h"
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
 
@@ -78,10 +79,28 @@ static void choose(void *state, apiary_job_t *job, const json_t *request)
     json_decref(models);
 }
 
+const struct ap_function ap_functions_ai_selector[] = {
+    {.capability = "llm_routing",
+     .call = choose,
+     .in = AP_OBJECT("'prompt'", "'prompt':{'type':'string'},"
+                      "'skills':{'type':'array','items':{'type':'string'},'maxItems':16},"
+                      "'max_cost':{'type':'number'}"),
+     .out = AP_OBJECT("'model','provider','cost','context','passed_over'", "'model':{'type':'string'},"
+                      "'provider':{'type':'string'},"
+                      "'cost':{'type':'number'},"
+                      "'context':{'type':'integer'},"
+                      "'passed_over':{'type':'array','items':{'type':'object'}}"),
+     .bound = "64 models",
+     .again = AP_AGAIN_LOOKS,
+     .send = "{\"prompt\":\"Sum this up.\",\"skills\":[\"summary\"]}",
+     .answer = "{\"model\":\"local-extract\",\"provider\":\"local\",\"cost\":1,\"context\":65536,"
+           "\"passed_over\":[{\"model\":\"local-digest\",\"because\":\"lacks a skill\"}]}"},
+    {.capability = NULL},
+};
+
 static void select_handle(void *state, apiary_job_t *job)
 {
-    static const struct ap_function functions[] = {{"llm_routing", choose}, {NULL, NULL}};
-    ap_dispatch(functions, state, job);
+    ap_dispatch(ap_functions_ai_selector, state, job);
 }
 
 /* ---- providers --------------------------------------------------------------------------------------------------- */
@@ -180,10 +199,32 @@ static void routing_manage(void *state, apiary_job_t *job, const json_t *request
     json_decref(models);
 }
 
+const struct ap_function ap_functions_ai_providers[] = {
+    {.capability = "model_management",
+     .call = routing_manage,
+     .in = "{'oneOf':["
+           AP_OBJECT("'op'", "'op':{'const':'list'}") ","
+           AP_OBJECT("'op','model'", "'op':{'const':'add'},"
+                      "'model':{'type':'object','required':['model','provider','context','cost','skills'],"
+           "'properties':{'model':{'type':'string','minLength':1},'provider':{'type':'string'},"
+           "'context':{'type':'integer','minimum':0},'cost':{'type':'number'},'skills':{'type':'array',"
+           "'items':{'type':'string'},'maxItems':16}},'additionalProperties':false}") ","
+           AP_OBJECT("'op','name'", "'op':{'const':'remove'},"
+                      "'name':{'type':'string'}") ","
+           AP_OBJECT("'op'", "'op':{'enum':['enable','disable']},"
+                      "'name':{'type':'string'},"
+                      "'provider':{'type':'string'}")
+           "]}",
+     .out = AP_OBJECT("'models'", "'models':{'type':'array','items':{'type':'object'}}"),
+     .bound = "64 models",
+     .again = "enables and disables the same; a second add or remove is refused",
+     .send = "{\"op\":\"enable\",\"provider\":\"local\"}"},
+    {.capability = NULL},
+};
+
 static void manage_handle(void *state, apiary_job_t *job)
 {
-    static const struct ap_function functions[] = {{"model_management", routing_manage}, {NULL, NULL}};
-    ap_dispatch(functions, state, job);
+    ap_dispatch(ap_functions_ai_providers, state, job);
 }
 
 const apiary_agent_kind_t ap_kind_ai_selector = {

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agents/kinds/schema.h"
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
 
@@ -160,14 +161,37 @@ static void check_design(void *state, apiary_job_t *job, const json_t *request)
     apiary_agent_free(state, g);
 }
 
+const struct ap_function ap_functions_components[] = {
+    {.capability = "component_analysis",
+     .call = components_analyse,
+     .in = AP_OBJECT("'dependencies'", "'dependencies':{'type':'object','additionalProperties':{'type':'array',"
+           "'items':{'type':'string'}}}"),
+     .out = AP_OBJECT("'components','cycles'", "'components':{'type':'array','items':{'type':'object'}},"
+                      "'cycles':{'type':'array','items':{'type':'array','items':{'type':'string'}}}"),
+     .bound = "256 components, 17 million steps",
+     .again = AP_AGAIN_SAME,
+     .send = "{\"dependencies\":{\"a\":[\"b\"],\"b\":[\"a\"]}}",
+     .answer = "{\"components\":[{\"name\":\"a\",\"needs\":1,\"needed_by\":1,\"instability\":0.5,\"reach\":1},"
+           "{\"name\":\"b\",\"needs\":1,\"needed_by\":1,\"instability\":0.5,\"reach\":1}],\"cycles\":[[\"a\",\"b\"]]}"},
+    {.capability = "system_design",
+     .call = check_design,
+     .in = AP_OBJECT("'layers','of','dependencies'", "'layers':{'type':'array','items':{'type':'string'},'maxItems':64},"
+                      "'of':{'type':'object','additionalProperties':{'type':'string'}},"
+                      "'dependencies':{'type':'object','additionalProperties':{'type':'array',"
+           "'items':{'type':'string'}}}"),
+     .out = AP_OBJECT("'sound','violations'", "'sound':{'type':'boolean'},"
+                      "'violations':{'type':'array','items':{'type':'object'}}"),
+     .bound = "256 components",
+     .again = AP_AGAIN_SAME,
+     .send = "{\"layers\":[\"core\",\"shm\"],\"of\":{\"ops\":\"core\",\"ring\":\"shm\"},"
+           "\"dependencies\":{\"ring\":[\"ops\"],\"ops\":[]}}",
+     .answer = "{\"sound\":true,\"violations\":[]}"},
+    {.capability = NULL},
+};
+
 static void components_handle(void *state, apiary_job_t *job)
 {
-    static const struct ap_function functions[] = {
-        {"component_analysis", components_analyse},
-        {"system_design", check_design},
-        {NULL, NULL},
-    };
-    ap_dispatch(functions, state, job);
+    ap_dispatch(ap_functions_components, state, job);
 }
 
 const apiary_agent_kind_t ap_kind_components = {

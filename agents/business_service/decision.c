@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agents/kinds/schema.h"
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
 
@@ -110,10 +111,28 @@ static void decide(void *state, apiary_job_t *job, const json_t *request)
     apiary_agent_free(state, options);
 }
 
+const struct ap_function ap_functions_decision[] = {
+    {.capability = "decision_making",
+     .call = decide,
+     .in = AP_OBJECT("'criteria','options'", "'criteria':{'type':'object','additionalProperties':{'type':'number'},"
+           "'minProperties':1,'maxProperties':64},"
+                      "'options':{'type':'object','additionalProperties':{'type':'object'},'minProperties':1,"
+           "'maxProperties':256}"),
+     .out = AP_OBJECT("'decision','ranking'", "'decision':{'type':'string'},"
+                      "'ranking':{'type':'array','items':{'type':'object','required':['option','score'],"
+           "'properties':{'option':{'type':'string'},'score':{'type':'number'}},'additionalProperties':false}}"),
+     .bound = "256 options by 64 criteria",
+     .again = AP_AGAIN_SAME,
+     .send = "{\"criteria\":{\"price\":-1,\"speed\":3},\"options\":{\"cheap\":{\"price\":10,\"speed\":5},"
+           "\"fast\":{\"price\":20,\"speed\":15}}}",
+     .answer = "{\"decision\":\"fast\",\"ranking\":[{\"option\":\"fast\",\"score\":0.75},{\"option\":\"cheap\","
+           "\"score\":0.25}]}"},
+    {.capability = NULL},
+};
+
 static void decision_handle(void *state, apiary_job_t *job)
 {
-    static const struct ap_function functions[] = {{"decision_making", decide}, {NULL, NULL}};
-    ap_dispatch(functions, state, job);
+    ap_dispatch(ap_functions_decision, state, job);
 }
 
 const apiary_agent_kind_t ap_kind_decision = {

@@ -11,6 +11,7 @@
  */
 #include <string.h>
 
+#include "agents/kinds/schema.h"
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
 
@@ -178,14 +179,40 @@ static void comply(void *state, apiary_job_t *job, const json_t *request)
     ap_answer(job, "{s:b,s:o}", "compliant", json_array_size(violations) == 0, "violations", violations);
 }
 
+const struct ap_function ap_functions_rules[] = {
+    {.capability = "business_rules",
+     .call = fire,
+     .in = AP_OBJECT("'rules','facts'", "'rules':{'type':'array','items':{'type':'object','required':['name','if'],"
+           "'properties':{'name':{'type':'string'},'if':{'type':'array','items':{'type':'array'},'maxItems':64},"
+           "'then':{}},'additionalProperties':false},'maxItems':1000},"
+                      "'facts':{'type':'object'}"),
+     .out = AP_OBJECT("'fired'", "'fired':{'type':'array','items':{'type':'object','required':['rule','then'],"
+           "'properties':{'rule':{'type':'string'},'then':{}},'additionalProperties':false}}"),
+     .bound = "1000 of them with 64 conditions each; 20 million items and bytes looked through",
+     .again = AP_AGAIN_SAME,
+     .send = "{\"rules\":[{\"name\":\"large\",\"if\":[[\"total\",\">\",100]],\"then\":\"review\"}],"
+           "\"facts\":{\"total\":120}}",
+     .answer = "{\"fired\":[{\"rule\":\"large\",\"then\":\"review\"}]}"},
+    {.capability = "compliance",
+     .call = comply,
+     .in = AP_OBJECT("'policy','record'", "'policy':{'type':'array','items':{'type':'object','required':['name',"
+           "'require'],'properties':{'name':{'type':'string'},'require':{'type':'array'}},"
+           "'additionalProperties':false},'maxItems':1000},"
+                      "'record':{'type':'object'}"),
+     .out = AP_OBJECT("'compliant','violations'", "'compliant':{'type':'boolean'},"
+                      "'violations':{'type':'array','items':{'type':'object','required':['policy','member','found'],"
+           "'properties':{'policy':{'type':'string'},'member':{'type':'string'},'found':{}},"
+           "'additionalProperties':false}}"),
+     .bound = "1000 of them with 64 conditions each; 20 million items and bytes looked through",
+     .again = AP_AGAIN_SAME,
+     .send = "{\"policy\":[{\"name\":\"signed\",\"require\":[\"signature\",\"present\"]}],\"record\":{}}",
+     .answer = "{\"compliant\":false,\"violations\":[{\"policy\":\"signed\",\"member\":\"signature\",\"found\":null}]}"},
+    {.capability = NULL},
+};
+
 static void rules_handle(void *state, apiary_job_t *job)
 {
-    static const struct ap_function functions[] = {
-        {"business_rules", fire},
-        {"compliance", comply},
-        {NULL, NULL},
-    };
-    ap_dispatch(functions, state, job);
+    ap_dispatch(ap_functions_rules, state, job);
 }
 
 const apiary_agent_kind_t ap_kind_rules = {

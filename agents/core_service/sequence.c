@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agents/kinds/schema.h"
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
 
@@ -29,10 +30,23 @@ static void next(void *state, apiary_job_t *job, const json_t *request)
         ap_answer(job, "{s:s,s:I}", "name", name, "value", (json_int_t)value);
 }
 
+const struct ap_function ap_functions_sequence[] = {
+    {.capability = "sequence_number",
+     .call = next,
+     .in = AP_OBJECT("'name'", "'name':{'type':'string','minLength':1,'maxLength':64},"
+                      "'by':{'type':'integer','minimum':0,'maximum':1000000000}"),
+     .out = AP_OBJECT("'name','value'", "'name':{'type':'string'},"
+                      "'value':{'type':'integer'}"),
+     .bound = "one addition in the memory",
+     .again = "takes another number",
+     .send = "{\"name\":\"orders\",\"by\":0}",
+     .answer = "{\"name\":\"orders\",\"value\":0}"},
+    {.capability = NULL},
+};
+
 static void sequence_handle(void *state, apiary_job_t *job)
 {
-    static const struct ap_function functions[] = {{"sequence_number", next}, {NULL, NULL}};
-    ap_dispatch(functions, state, job);
+    ap_dispatch(ap_functions_sequence, state, job);
 }
 
 const apiary_agent_kind_t ap_kind_sequence = {

@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "agents/kinds/schema.h"
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
 
@@ -161,15 +162,42 @@ static void coordinate(void *state, apiary_job_t *job, const json_t *request)
               in_flight);
 }
 
+const struct ap_function ap_functions_swarm_status[] = {
+    {.capability = "health_monitoring",
+     .call = status_health,
+     .in = AP_OBJECT("", "'service':{'type':'string'}"),
+     .out = AP_OBJECT("'health','swarms','passing','tasks','rows'", "'health':{'type':'string'},"
+                      "'swarms':{'type':'integer'},"
+                      "'passing':{'type':'integer'},"
+                      "'tasks':{'type':'object','additionalProperties':{'type':'integer'}},"
+                      "'rows':{'type':'array','items':{'type':'object'}}"),
+     .bound = "one look at each instance",
+     .again = AP_AGAIN_LOOKS,
+     .send = "{}"},
+    {.capability = "service_discovery",
+     .call = status_discover,
+     .in = AP_OBJECT("'capability'", "'capability':{'type':'string','minLength':1,'maxLength':63}"),
+     .out = AP_OBJECT("'providers'", "'providers':{'type':'array','items':{'type':'object'}}"),
+     .bound = "one look at each provider",
+     .again = AP_AGAIN_LOOKS,
+     .send = "{\"capability\":\"some_capability\"}"},
+    {.capability = "swarm_coordination",
+     .call = coordinate,
+     .in = AP_OBJECT("", ""),
+     .out = AP_OBJECT("'services','instances','agents','in_flight'", "'services':{'type':'array',"
+           "'items':{'type':'string'}},"
+                      "'instances':{'type':'integer'},"
+                      "'agents':{'type':'integer'},"
+                      "'in_flight':{'type':'integer'}"),
+     .bound = "one look at each instance",
+     .again = AP_AGAIN_LOOKS,
+     .send = "{}"},
+    {.capability = NULL},
+};
+
 static void status_handle(void *state, apiary_job_t *job)
 {
-    static const struct ap_function functions[] = {
-        {"health_monitoring", status_health},
-        {"service_discovery", status_discover},
-        {"swarm_coordination", coordinate},
-        {NULL, NULL},
-    };
-    ap_dispatch(functions, state, job);
+    ap_dispatch(ap_functions_swarm_status, state, job);
 }
 
 const apiary_agent_kind_t ap_kind_swarm_status = {

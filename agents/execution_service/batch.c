@@ -9,6 +9,7 @@
 
 #include "agents/kinds/options.h"
 #include "agents/kinds/relay.h"
+#include "agents/kinds/schema.h"
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
 
@@ -181,10 +182,26 @@ static void batch_execute(void *state, apiary_job_t *job, const json_t *request)
     batch_fill(b);
 }
 
+const struct ap_function ap_functions_batch[] = {
+    {.capability = "task_execution",
+     .call = batch_execute,
+     .in = AP_OBJECT("'capability','inputs'", "'capability':{'type':'string','minLength':1,'maxLength':63},"
+                      "'inputs':{'type':'array','items':{},'maxItems':1000},"
+                      "'parallel':{'type':'integer','minimum':1,'maximum':32},"
+                      "'options':{'type':'object','additionalProperties':{'type':['string','integer','boolean']}}"),
+     .out = AP_OBJECT("'done','failed','outputs'", "'done':{'type':'integer'},"
+                      "'failed':{'type':'integer'},"
+                      "'outputs':{'type':'array','items':{'type':'object'}}"),
+     .bound = "1000 inputs, 32 at a time; waits for room until the deadline",
+     .again = "runs every input again",
+     .send = "{\"capability\":\"html_escaping\",\"inputs\":[\"<\",\">\"]}",
+     .answer = "{\"done\":2,\"failed\":0,\"outputs\":[{\"output\":\"&lt;\"},{\"output\":\"&gt;\"}]}"},
+    {.capability = NULL},
+};
+
 static void batch_handle(void *state, apiary_job_t *job)
 {
-    static const struct ap_function functions[] = {{"task_execution", batch_execute}, {NULL, NULL}};
-    ap_dispatch(functions, state, job);
+    ap_dispatch(ap_functions_batch, state, job);
 }
 
 static const apiary_agent_key_t keys[] = {AP_OPTION_KEYS, {.name = NULL}};

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agents/kinds/schema.h"
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
 
@@ -173,10 +174,29 @@ static void schedule(void *state, apiary_job_t *job, const json_t *request)
     apiary_agent_free(state, p);
 }
 
+const struct ap_function ap_functions_schedule[] = {
+    {.capability = "task_scheduling",
+     .call = schedule,
+     .in = AP_OBJECT("'tasks'", "'workers':{'type':'integer','minimum':1,'maximum':64},"
+                      "'tasks':{'type':'object','additionalProperties':{'type':'object','required':['takes'],"
+           "'properties':{'takes':{'type':'number','minimum':0},'after':{'type':'array','items':{'type':'string'},"
+           "'maxItems':256}},'additionalProperties':false},'minProperties':1,'maxProperties':256}"),
+     .out = AP_OBJECT("'length','critical_path','schedule'", "'length':{'type':'number'},"
+                      "'critical_path':{'type':'number'},"
+                      "'schedule':{'type':'array','items':{'type':'object','required':['task','worker','start','end'],"
+           "'properties':{'task':{'type':'string'},'worker':{'type':'integer'},'start':{'type':'number'},"
+           "'end':{'type':'number'}},'additionalProperties':false}}"),
+     .bound = "256 tasks on 64 workers, some 17 million steps",
+     .again = AP_AGAIN_SAME,
+     .send = "{\"workers\":2,\"tasks\":{\"build\":{\"takes\":3},\"lint\":{\"takes\":1}}}",
+     .answer = "{\"length\":3.0,\"critical_path\":3.0,\"schedule\":[{\"task\":\"build\",\"worker\":0,\"start\":0.0,"
+           "\"end\":3.0},{\"task\":\"lint\",\"worker\":1,\"start\":0.0,\"end\":1.0}]}"},
+    {.capability = NULL},
+};
+
 static void schedule_handle(void *state, apiary_job_t *job)
 {
-    static const struct ap_function functions[] = {{"task_scheduling", schedule}, {NULL, NULL}};
-    ap_dispatch(functions, state, job);
+    ap_dispatch(ap_functions_schedule, state, job);
 }
 
 const apiary_agent_kind_t ap_kind_schedule = {

@@ -14,6 +14,7 @@
 
 #include "agents/kinds/options.h"
 #include "agents/kinds/relay.h"
+#include "agents/kinds/schema.h"
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
 
@@ -144,14 +145,39 @@ static void workflow_execute(void *state, apiary_job_t *job, const json_t *reque
     workflow_step(f);
 }
 
+const struct ap_function ap_functions_workflow[] = {
+    {.capability = "workflow_execution",
+     .call = workflow_execute,
+     .in = AP_OBJECT("'steps'", "'steps':{'type':'array','items':{'type':'object','required':['capability'],"
+           "'properties':{'capability':{'type':'string','minLength':1,'maxLength':63},'input':{},"
+           "'options':{'type':'object','additionalProperties':{'type':['string','integer','boolean']}}},"
+           "'additionalProperties':false},'minItems':1,'maxItems':32},"
+                      "'input':{}"),
+     .out = AP_OBJECT("'steps','output'", "'steps':{'type':'array','items':{'type':'object'}},"
+                      "'output':{}"),
+     .bound = "32 steps, one at a time",
+     .again = "runs every step again",
+     .send = "{\"steps\":[{\"capability\":\"html_escaping\",\"input\":\"<\"}]}",
+     .answer = "{\"steps\":[{\"capability\":\"html_escaping\",\"output\":\"&lt;\"}],\"output\":\"&lt;\"}"},
+    {.capability = "workflow_management",
+     .call = workflow_execute,
+     .in = AP_OBJECT("'steps'", "'steps':{'type':'array','items':{'type':'object','required':['capability'],"
+           "'properties':{'capability':{'type':'string','minLength':1,'maxLength':63},'input':{},"
+           "'options':{'type':'object','additionalProperties':{'type':['string','integer','boolean']}}},"
+           "'additionalProperties':false},'minItems':1,'maxItems':32},"
+                      "'input':{}"),
+     .out = AP_OBJECT("'steps','output'", "'steps':{'type':'array','items':{'type':'object'}},"
+                      "'output':{}"),
+     .bound = "32 steps, one at a time",
+     .again = "runs every step again",
+     .send = "{\"steps\":[{\"capability\":\"html_escaping\",\"input\":\"<\"}]}",
+     .answer = "{\"steps\":[{\"capability\":\"html_escaping\",\"output\":\"&lt;\"}],\"output\":\"&lt;\"}"},
+    {.capability = NULL},
+};
+
 static void workflow_handle(void *state, apiary_job_t *job)
 {
-    static const struct ap_function functions[] = {
-        {"workflow_execution", workflow_execute},
-        {"workflow_management", workflow_execute},
-        {NULL, NULL},
-    };
-    ap_dispatch(functions, state, job);
+    ap_dispatch(ap_functions_workflow, state, job);
 }
 
 static const apiary_agent_key_t keys[] = {AP_OPTION_KEYS, {.name = NULL}};

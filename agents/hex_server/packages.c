@@ -15,6 +15,7 @@
 
 #include "agents/hex_server/pubgrub.h"
 #include "agents/hex_server/version.h"
+#include "agents/kinds/schema.h"
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
 
@@ -133,8 +134,9 @@ static bool read_lines(apiary_job_t *job, const char *at, const char *end, struc
 }
 
 /* Its copy is read: the request lies in the segment, where its sender may change it. */
-static void sort_versions(apiary_agent_t *agent, apiary_job_t *job)
+static void sort_versions(void *state, apiary_job_t *job)
 {
+    apiary_agent_t *agent = state;
     struct ap_bytes body = {.agent = agent}, out = {.agent = agent};
     size_t size, count = 0, most = 1;
     const char *data = apiary_job_data(job, &size);
@@ -161,13 +163,29 @@ static void sort_versions(apiary_agent_t *agent, apiary_job_t *job)
     ap_bytes_free(&out);
 }
 
+const struct ap_function ap_functions_versions[] = {
+    {.capability = "version_resolution",
+     .call = resolve_versions,
+     .in = AP_OBJECT("'versions','requirement'", "'versions':{'type':'array','items':{'type':'string'},'maxItems':1000},"
+                      "'requirement':{'type':'string','maxLength':4096}"),
+     .out = AP_OBJECT("'version','matching'", "'version':{'type':['string','null']},"
+                      "'matching':{'type':'array','items':{'type':'string'}}"),
+     .bound = "1000 versions, a requirement of 4 KiB",
+     .again = AP_AGAIN_SAME,
+     .send = "{\"versions\":[\"1.2.0\",\"1.10.0\",\"2.0.0\"],\"requirement\":\"~> 1.2\"}",
+     .answer = "{\"version\":\"1.10.0\",\"matching\":[\"1.10.0\",\"1.2.0\"]}"},
+    {.capability = "version_sorting",
+     .bytes = sort_versions,
+     .bound = "100000 lines",
+     .again = AP_AGAIN_SAME,
+     .send = "1.10.0\n1.9.1\n1.0.0-rc.1\n1.0.0\n",
+     .answer = "1.0.0-rc.1\n1.0.0\n1.9.1\n1.10.0\n"},
+    {.capability = NULL},
+};
+
 static void versions_handle(void *state, apiary_job_t *job)
 {
-    static const struct ap_function functions[] = {{"version_resolution", resolve_versions}, {NULL, NULL}};
-    if (ap_capability_is(job, "version_sorting"))
-        sort_versions(state, job);
-    else
-        ap_dispatch(functions, state, job);
+    ap_dispatch(ap_functions_versions, state, job);
 }
 
 /* ---- registry ---------------------------------------------------------------------------------------------------- */
@@ -288,14 +306,37 @@ static void resolve(void *state, apiary_job_t *job, const json_t *request)
     }
 }
 
+const struct ap_function ap_functions_packages[] = {
+    {.capability = "package_registry",
+     .call = registry,
+     .in = "{'oneOf':["
+           AP_OBJECT("'op','name','version'", "'op':{'const':'publish'},"
+                      "'name':{'type':'string'},"
+                      "'version':{'type':'string'},"
+                      "'requires':{'type':'object','additionalProperties':{'type':'string'},'maxProperties':500}") ","
+           AP_OBJECT("'op','name'", "'op':{'const':'versions'},"
+                      "'name':{'type':'string'}") ","
+           AP_OBJECT("'op'", "'op':{'const':'list'}")
+           "]}",
+     .out = "{'type':'object'}",
+     .bound = "1000 packages of 1000 versions",
+     .again = "a version is published once: the second time says false",
+     .send = "{\"op\":\"list\"}"},
+    {.capability = "package_management",
+     .call = resolve,
+     .in = AP_OBJECT("'requires'", "'requires':{'type':'object','additionalProperties':{'type':'string'},"
+           "'maxProperties':500}"),
+     .out = AP_OBJECT("'resolved'", "'resolved':{'type':'object','additionalProperties':{'type':'string'}}"),
+     .bound = "50 million steps and 64 MiB, then it is given up",
+     .again = AP_AGAIN_LOOKS,
+     .send = "{\"requires\":{}}",
+     .answer = "{\"resolved\":{}}"},
+    {.capability = NULL},
+};
+
 static void packages_handle(void *state, apiary_job_t *job)
 {
-    static const struct ap_function functions[] = {
-        {"package_registry", registry},
-        {"package_management", resolve},
-        {NULL, NULL},
-    };
-    ap_dispatch(functions, state, job);
+    ap_dispatch(ap_functions_packages, state, job);
 }
 
 static int packages_create(apiary_agent_t *agent, void **state)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agents/kinds/schema.h"
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
 
@@ -80,10 +81,30 @@ static void allocate(void *state, apiary_job_t *job, const json_t *request)
     }
 }
 
+const struct ap_function ap_functions_ledger[] = {
+    {.capability = "resource_allocation",
+     .call = allocate,
+     .in = "{'oneOf':["
+           AP_OBJECT("'op','pool','holder','amount'", "'op':{'const':'reserve'},"
+                      "'pool':{'type':'string'},"
+                      "'holder':{'type':'string'},"
+                      "'amount':{'type':'integer','minimum':0,'maximum':1000000000000000000}") ","
+           AP_OBJECT("'op','pool','holder'", "'op':{'const':'release'},"
+                      "'pool':{'type':'string'},"
+                      "'holder':{'type':'string'}") ","
+           AP_OBJECT("'op'", "'op':{'const':'show'}")
+           "]}",
+     .out = "{'type':'object'}",
+     .bound = "1000 holders of a pool",
+     .again = "sets the same amount, releases nothing more",
+     .send = "{\"op\":\"reserve\",\"pool\":\"cpu\",\"holder\":\"check\",\"amount\":2}",
+     .answer = "{\"granted\":true,\"held\":2,\"free\":2}"},
+    {.capability = NULL},
+};
+
 static void ledger_handle(void *state, apiary_job_t *job)
 {
-    static const struct ap_function functions[] = {{"resource_allocation", allocate}, {NULL, NULL}};
-    ap_dispatch(functions, state, job);
+    ap_dispatch(ap_functions_ledger, state, job);
 }
 
 /* -1: no whole number, or too large. */

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agents/kinds/schema.h"
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
 #include "core/descriptor.h"
@@ -40,16 +41,12 @@ static json_int_t kib(const char *meminfo, const char *name)
     return 0;
 }
 
-static void readings_handle(void *state, apiary_job_t *job)
+static void read_kernel(void *state, apiary_job_t *job)
 {
     char memory[4096], load[128], uptime[128];
     double one, five, fifteen;
     int runnable;
     (void)state;
-    if (!ap_capability_is(job, "resource_usage")) {
-        apiary_job_fail(job, AP_CODE_NOT_FOUND, "the kind readings has only the capability resource_usage");
-        return;
-    }
     if (!read_proc(job, "/proc/meminfo", memory, sizeof memory) ||
         !read_proc(job, "/proc/loadavg", load, sizeof load) || !read_proc(job, "/proc/uptime", uptime, sizeof uptime))
         return;
@@ -61,6 +58,31 @@ static void readings_handle(void *state, apiary_job_t *job)
               "load_1m", one, "load_5m", five, "load_15m", fifteen, "memory_total_kib", kib(memory, "MemTotal"),
               "memory_available_kib", kib(memory, "MemAvailable"), "swap_total_kib", kib(memory, "SwapTotal"),
               "swap_free_kib", kib(memory, "SwapFree"), "runnable", runnable, "uptime_s", strtod(uptime, NULL));
+}
+
+const struct ap_function ap_functions_readings[] = {
+    {.capability = "resource_usage",
+     .bytes = read_kernel,
+     .out = AP_OBJECT("'processors','load_1m','load_5m','load_15m','memory_total_kib','memory_available_kib',"
+           "'swap_total_kib','swap_free_kib','runnable','uptime_s'", "'processors':{'type':'integer'},"
+                      "'load_1m':{'type':'number'},"
+                      "'load_5m':{'type':'number'},"
+                      "'load_15m':{'type':'number'},"
+                      "'memory_total_kib':{'type':'integer'},"
+                      "'memory_available_kib':{'type':'integer'},"
+                      "'swap_total_kib':{'type':'integer'},"
+                      "'swap_free_kib':{'type':'integer'},"
+                      "'runnable':{'type':'integer'},"
+                      "'uptime_s':{'type':'number'}"),
+     .bound = "three small files",
+     .again = AP_AGAIN_LOOKS,
+     .send = ""},
+    {.capability = NULL},
+};
+
+static void readings_handle(void *state, apiary_job_t *job)
+{
+    ap_dispatch(ap_functions_readings, state, job);
 }
 
 const apiary_agent_kind_t ap_kind_readings = {

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agents/kinds/schema.h"
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
 
@@ -215,10 +216,28 @@ static void convert(void *state, apiary_job_t *job, const json_t *request)
                         to);
 }
 
+const struct ap_function ap_functions_convert[] = {
+    {.capability = "format_conversion",
+     .call = convert,
+     .in = "{'oneOf':["
+           AP_OBJECT("'from','to','text'", "'from':{'const':'csv'},"
+                      "'to':{'const':'json'},"
+                      "'text':{'type':'string'}") ","
+           AP_OBJECT("'from','to','rows'", "'from':{'const':'json'},"
+                      "'to':{'const':'csv'},"
+                      "'rows':{'type':'array','items':{'type':'object'},'maxItems':100000}")
+           "]}",
+     .out = "{'type':'object'}",
+     .bound = "100000 rows, 1000 columns, 64 MiB of names",
+     .again = AP_AGAIN_SAME,
+     .send = "{\"from\":\"csv\",\"to\":\"json\",\"text\":\"name,cells\\nhive,7\\n\"}",
+     .answer = "{\"rows\":[{\"name\":\"hive\",\"cells\":\"7\"}]}"},
+    {.capability = NULL},
+};
+
 static void convert_handle(void *state, apiary_job_t *job)
 {
-    static const struct ap_function functions[] = {{"format_conversion", convert}, {NULL, NULL}};
-    ap_dispatch(functions, state, job);
+    ap_dispatch(ap_functions_convert, state, job);
 }
 
 const apiary_agent_kind_t ap_kind_convert = {

@@ -10,6 +10,7 @@
 
 #include "agents/kinds/options.h"
 #include "agents/kinds/relay.h"
+#include "agents/kinds/schema.h"
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
 
@@ -90,10 +91,22 @@ static void gateway_pass(void *state, apiary_job_t *job, const json_t *request)
     }
 }
 
+const struct ap_function ap_functions_gateway[] = {
+    {.capability = "api_gateway",
+     .call = gateway_pass,
+     .in = AP_OBJECT("'path'", "'path':{'type':'string'},"
+                      "'body':{}"),
+     .out = "{'type':'object','required':['status'],'properties':{'status':{'type':'integer'}}}",
+     .bound = "one task",
+     .again = "asks the agent behind it again",
+     .send = "{\"path\":\"/nowhere\"}",
+     .answer = "{\"status\":404,\"error\":\"no such path\"}"},
+    {.capability = NULL},
+};
+
 static void gateway_handle(void *state, apiary_job_t *job)
 {
-    static const struct ap_function functions[] = {{"api_gateway", gateway_pass}, {NULL, NULL}};
-    ap_dispatch(functions, state, job);
+    ap_dispatch(ap_functions_gateway, state, job);
 }
 
 static int gateway_create(apiary_agent_t *agent, void **state)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agents/kinds/schema.h"
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
 
@@ -112,13 +113,27 @@ static void render(void *state, apiary_job_t *job, const json_t *request)
     ap_bytes_free(&out);
 }
 
+const struct ap_function ap_functions_text[] = {
+    {.capability = "html_escaping",
+     .bytes = text_escape,
+     .bound = "six bytes for one",
+     .again = AP_AGAIN_SAME,
+     .send = "<a href=\"x\">",
+     .answer = "&lt;a href=&quot;x&quot;&gt;"},
+    {.capability = "template_rendering",
+     .call = render,
+     .in = AP_OBJECT("'template','values'", "'template':{'type':'string'},"
+                      "'values':{'type':'object','additionalProperties':{}}"),
+     .bound = "16 MiB",
+     .again = AP_AGAIN_SAME,
+     .send = "{\"template\":\"<p>{{name}}</p>\",\"values\":{\"name\":\"Hive <1>\"}}",
+     .answer = "<p>Hive &lt;1&gt;</p>"},
+    {.capability = NULL},
+};
+
 static void text_handle(void *state, apiary_job_t *job)
 {
-    static const struct ap_function functions[] = {{"template_rendering", render}, {NULL, NULL}};
-    if (ap_capability_is(job, "html_escaping"))
-        text_escape(state, job);
-    else
-        ap_dispatch(functions, state, job);
+    ap_dispatch(ap_functions_text, state, job);
 }
 
 const apiary_agent_kind_t ap_kind_text = {

@@ -43,6 +43,51 @@ static const apiary_agent_kind_t *const kinds[] = {
     NULL,
 };
 
+static const struct {
+    const char *kind;
+    const struct ap_function *functions;
+} described[] = {
+    {"batch", ap_functions_batch},
+    {"schedule", ap_functions_schedule},
+    {"workflow", ap_functions_workflow},
+    {"decision", ap_functions_decision},
+    {"rules", ap_functions_rules},
+    {"sequence", ap_functions_sequence},
+    {"swarm_status", ap_functions_swarm_status},
+    {"packages", ap_functions_packages},
+    {"versions", ap_functions_versions},
+    {"storage_files", ap_functions_storage_files},
+    {"storage_backup", ap_functions_storage_backup},
+    {"query_optimizer", ap_functions_query_optimizer},
+    {"cache_manager", ap_functions_cache_manager},
+    {"ai_cache", ap_functions_ai_cache},
+    {"ai_optimizer", ap_functions_ai_optimizer},
+    {"ai_selector", ap_functions_ai_selector},
+    {"ai_providers", ap_functions_ai_providers},
+    {"convert", ap_functions_convert},
+    {"gateway", ap_functions_gateway},
+    {"text", ap_functions_text},
+    {"clusters", ap_functions_clusters},
+    {"statistics", ap_functions_statistics},
+    {"regression", ap_functions_regression},
+    {"authentication", ap_functions_authentication},
+    {"authorization", ap_functions_authorization},
+    {"signer", ap_functions_signer},
+    {"consensus", ap_functions_consensus},
+    {"code_metrics", ap_functions_code_metrics},
+    {"plain_text", ap_functions_plain_text},
+    {"ledger", ap_functions_ledger},
+    {"readings", ap_functions_readings},
+    {"components", ap_functions_components},
+};
+
+const struct ap_function *ap_functions_of(const char *kind)
+{
+    for (size_t i = 0; i < sizeof described / sizeof *described; i++)
+        if (strcmp(described[i].kind, kind) == 0) return described[i].functions;
+    return NULL;
+}
+
 const apiary_agent_kind_t *const *apiary_kinds(void)
 {
     return kinds;

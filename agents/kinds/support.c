@@ -7,6 +7,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "agents/kinds/schema.h"
+#include "agents/kinds/table.h"
 #include "core/text.h"
 
 /* ---- requests ---------------------------------------------------------------------------------------------------- */
@@ -49,15 +51,30 @@ json_t *ap_request(apiary_job_t *job)
     return request;
 }
 
+static void call_judged(const struct ap_function *function, void *state, apiary_job_t *job)
+{
+    char wrong[1024];
+    json_t *request = ap_request(job);
+    if (!request) return;
+    const json_t *schema = function->in ? ap_schema(function->in) : NULL;
+    int code = schema ? ap_schema_judge(schema, request, wrong, sizeof wrong) : 0;
+    if (function->in && !schema)
+        ap_out_of_memory(job);
+    else if (code != 0)
+        apiary_job_fail(job, (uint32_t)code, "%s", wrong);
+    else
+        function->call(state, job, request);
+    json_decref(request);
+}
+
 void ap_dispatch(const struct ap_function *table, void *state, apiary_job_t *job)
 {
     for (; table->capability; table++) {
         if (!ap_capability_is(job, table->capability)) continue;
-        json_t *request = ap_request(job);
-        if (request) {
-            table->call(state, job, request);
-            json_decref(request);
-        }
+        if (table->bytes)
+            table->bytes(state, job);
+        else
+            call_judged(table, state, job);
         return;
     }
     apiary_job_fail(job, AP_CODE_NOT_FOUND,

@@ -1,7 +1,7 @@
 /* agents/kinds/support.h - shared by the built-in agent kinds: failure numbers, JSON in and out, growing buffers.
  *
- * 1 A kind that speaks JSON gives a table of {capability, function}. ap_dispatch parses the request and finds the function by the
- *   job's capability ("name@major" counts as "name"). It fails the job with a sentence when either is impossible.
+ * 1 A kind gives a table of its functions (table.h). ap_dispatch finds the function by the job's capability ("name@major" counts as
+ *   "name"), parses the request and judges it by its schema. It fails the job with a sentence when that is impossible.
  * 2 Every function below that fails a job says so in its return value; the caller just returns.
  * 3 Worker's thread only.
  */
@@ -36,11 +36,9 @@ enum ap_code {
 #define AP_MS INT64_C(1000000)
 #define AP_DAY (24 * 3600 * 1000 * AP_MS)
 
-struct ap_function {
-    const char *capability; /* NULL ends the table */
-    void (*call)(void *state, apiary_job_t *job, const json_t *request);
-};
-/* The request must be a JSON object; it lives until `call` returns (json_incref keeps it longer). */
+struct ap_function; /* table.h */
+/* The request of `call` must be a JSON object that its schema allows; it lives until `call` returns (json_incref keeps it
+ * longer). */
 void ap_dispatch(const struct ap_function *table, void *state, apiary_job_t *job);
 bool ap_capability_is(const apiary_job_t *job, const char *name);
 /* The request as a JSON object, owned by the caller. NULL: it is not one, and the job is failed. */

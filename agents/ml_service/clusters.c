@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agents/kinds/schema.h"
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
 #include "agents/ml_service/numbers.h"
@@ -184,10 +185,27 @@ static void cluster(void *state, apiary_job_t *job, const json_t *request)
     ap_slices(job, clusters_step, clusters_end, c);
 }
 
+const struct ap_function ap_functions_clusters[] = {
+    {.capability = "clustering",
+     .call = cluster,
+     .in = AP_OBJECT("'points'", "'points':{'type':'array','items':{'type':'array','items':{'type':'number'},"
+           "'minItems':1,'maxItems':64},'minItems':1,'maxItems':10000},"
+                      "'k':{'type':'integer','minimum':1,'maximum':64}"),
+     .out = AP_OBJECT("'centres','cluster','inertia','rounds'", "'centres':{'type':'array','items':{'type':'array',"
+           "'items':{'type':'number'}}},"
+                      "'cluster':{'type':'array','items':{'type':'integer'}},"
+                      "'inertia':{'type':'number'},"
+                      "'rounds':{'type':'integer'}"),
+     .bound = "10000 points of 64 numbers, 64 clusters, 100 rounds, in slices that end at the deadline",
+     .again = AP_AGAIN_SAME,
+     .send = "{\"points\":[[0,0],[0,1],[10,10],[10,11]],\"k\":2}",
+     .answer = "{\"centres\":[[0.0,0.5],[10.0,10.5]],\"cluster\":[0,0,1,1],\"inertia\":1.0,\"rounds\":1}"},
+    {.capability = NULL},
+};
+
 static void cluster_handle(void *state, apiary_job_t *job)
 {
-    static const struct ap_function functions[] = {{"clustering", cluster}, {NULL, NULL}};
-    ap_dispatch(functions, state, job);
+    ap_dispatch(ap_functions_clusters, state, job);
 }
 
 /* ---- statistics -------------------------------------------------------------------------------------------------- */
@@ -230,10 +248,28 @@ static void clusters_describe(void *state, apiary_job_t *job, const json_t *requ
                   deviation, "min", clusters_bound(given, -1), "median", median, "max", clusters_bound(given, 1));
 }
 
+const struct ap_function ap_functions_statistics[] = {
+    {.capability = "statistics",
+     .call = clusters_describe,
+     .in = AP_OBJECT("'values'", "'values':{'type':'array','items':{'type':'number'},'minItems':1,'maxItems':100000}"),
+     .out = AP_OBJECT("'n','sum','mean','stddev','min','median','max'", "'n':{'type':'integer'},"
+                      "'sum':{'type':'number'},"
+                      "'mean':{'type':'number'},"
+                      "'stddev':{'type':'number'},"
+                      "'min':{'type':'number'},"
+                      "'median':{'type':'number'},"
+                      "'max':{'type':'number'}"),
+     .bound = "100000 values",
+     .again = AP_AGAIN_SAME,
+     .send = "{\"values\":[4,1,3,2]}",
+     .answer = "{\"n\":4,\"sum\":10.0,\"mean\":2.5,\"stddev\":1.2909944487358056,\"min\":1.0,\"median\":2.5,"
+           "\"max\":4.0}"},
+    {.capability = NULL},
+};
+
 static void statistics_handle(void *state, apiary_job_t *job)
 {
-    static const struct ap_function functions[] = {{"statistics", clusters_describe}, {NULL, NULL}};
-    ap_dispatch(functions, state, job);
+    ap_dispatch(ap_functions_statistics, state, job);
 }
 
 const apiary_agent_kind_t ap_kind_clusters = {

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agents/kinds/schema.h"
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
 #include "agents/ml_service/numbers.h"
@@ -110,14 +111,38 @@ static void predict(void *state, apiary_job_t *job, const json_t *request)
     json_decref(y);
 }
 
+const struct ap_function ap_functions_regression[] = {
+    {.capability = "model_training",
+     .call = train,
+     .in = AP_OBJECT("'points'", "'name':{'type':'string','minLength':1,'maxLength':64},"
+                      "'points':{'type':'array','items':{'type':'array','items':{'type':'number'},'minItems':2,"
+           "'maxItems':2},'minItems':2,'maxItems':100000}"),
+     .out = AP_OBJECT("'name','slope','intercept','r2','points'", "'name':{'type':['string','null']},"
+                      "'slope':{'type':'number'},"
+                      "'intercept':{'type':'number'},"
+                      "'r2':{'type':'number'},"
+                      "'points':{'type':'integer'}"),
+     .bound = "100000 points",
+     .again = "keeps the same model once more",
+     .send = "{\"name\":\"check\",\"points\":[[0,1],[1,3],[2,5]]}",
+     .answer = "{\"name\":\"check\",\"slope\":2.0,\"intercept\":1.0,\"r2\":1.0,\"points\":3}"},
+    {.capability = "prediction",
+     .call = predict,
+     .in = AP_OBJECT("'x'", "'name':{'type':'string','minLength':1,'maxLength':64},"
+                      "'slope':{'type':'number'},"
+                      "'intercept':{'type':'number'},"
+                      "'x':{'type':'array','items':{'type':'number'},'minItems':1,'maxItems':100000}"),
+     .out = AP_OBJECT("'y'", "'y':{'type':'array','items':{'type':'number'}}"),
+     .bound = "100000 numbers",
+     .again = AP_AGAIN_LOOKS,
+     .send = "{\"slope\":2,\"intercept\":1,\"x\":[10,-1]}",
+     .answer = "{\"y\":[21.0,-1.0]}"},
+    {.capability = NULL},
+};
+
 static void regression_handle(void *state, apiary_job_t *job)
 {
-    static const struct ap_function functions[] = {
-        {"model_training", train},
-        {"prediction", predict},
-        {NULL, NULL},
-    };
-    ap_dispatch(functions, state, job);
+    ap_dispatch(ap_functions_regression, state, job);
 }
 
 const apiary_agent_kind_t ap_kind_regression = {

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agents/kinds/schema.h"
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
 
@@ -102,10 +103,28 @@ static void access_authenticate(void *state, apiary_job_t *job, const json_t *re
         apiary_job_fail(job, AP_CODE_BAD_REQUEST, "\"op\" is \"%s\"; hash, verify are allowed", op);
 }
 
+const struct ap_function ap_functions_authentication[] = {
+    {.capability = "authentication",
+     .call = access_authenticate,
+     .in = "{'oneOf':["
+           AP_OBJECT("'op','password'", "'op':{'const':'hash'},"
+                      "'password':{'type':'string','maxLength':1024}") ","
+           AP_OBJECT("'op','password','hash'", "'op':{'const':'verify'},"
+                      "'password':{'type':'string','maxLength':1024},"
+                      "'hash':{'type':'string'}")
+           "]}",
+     .out = "{'type':'object'}",
+     .bound = "64 MiB and ten passes",
+     .again = "verifies the same; a second hash has another salt",
+     .send = "{\"op\":\"verify\",\"password\":\"honey\",\"hash\":\"$argon2id$v=19$m=19456,t=2,"
+           "p=1$Kq1KLPPv2NcQoO1e3iH5EQ$N48fGFJ8dz5DCpQXUuZy3GREAWYdxSWyz/B34ttwtvc\"}",
+     .answer = "{\"valid\":true}"},
+    {.capability = NULL},
+};
+
 static void authentication_handle(void *state, apiary_job_t *job)
 {
-    static const struct ap_function functions[] = {{"authentication", access_authenticate}, {NULL, NULL}};
-    ap_dispatch(functions, state, job);
+    ap_dispatch(ap_functions_authentication, state, job);
 }
 
 static int authentication_create(apiary_agent_t *agent, void **state)
@@ -205,10 +224,24 @@ static void authorize(void *state, apiary_job_t *job, const json_t *request)
     ap_answer(job, "{s:b}", "allowed", 0);
 }
 
+const struct ap_function ap_functions_authorization[] = {
+    {.capability = "authorization",
+     .call = authorize,
+     .in = AP_OBJECT("'subject','action','resource'", "'subject':{'type':'string'},"
+                      "'action':{'type':'string'},"
+                      "'resource':{'type':'string'}"),
+     .out = AP_OBJECT("'allowed'", "'allowed':{'type':'boolean'},"
+                      "'role':{'type':'string'}"),
+     .bound = "one look at each rule per role",
+     .again = AP_AGAIN_SAME,
+     .send = "{\"subject\":\"bee\",\"action\":\"read\",\"resource\":\"comb/7\"}",
+     .answer = "{\"allowed\":true,\"role\":\"reader\"}"},
+    {.capability = NULL},
+};
+
 static void authorization_handle(void *state, apiary_job_t *job)
 {
-    static const struct ap_function functions[] = {{"authorization", authorize}, {NULL, NULL}};
-    ap_dispatch(functions, state, job);
+    ap_dispatch(ap_functions_authorization, state, job);
 }
 
 static bool role_has_rule(apiary_agent_t *agent, const char *role, size_t role_size)

@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agents/kinds/schema.h"
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
 #include "core/descriptor.h"
@@ -151,14 +152,44 @@ static void tokens(void *state, apiary_job_t *job, const json_t *request)
         apiary_job_fail(job, AP_CODE_BAD_REQUEST, "\"op\" is \"%s\"; issue, check are allowed", op);
 }
 
+const struct ap_function ap_functions_signer[] = {
+    {.capability = "message_authentication",
+     .call = signer_authenticate,
+     .in = "{'oneOf':["
+           AP_OBJECT("'op','message'", "'op':{'const':'sign'},"
+                      "'message':{'type':'string'},"
+                      "'key':{'type':'string'}") ","
+           AP_OBJECT("'op','message','mac'", "'op':{'const':'verify'},"
+                      "'message':{'type':'string'},"
+                      "'mac':{'type':'string'},"
+                      "'key':{'type':'string'}")
+           "]}",
+     .out = "{'type':'object'}",
+     .bound = "one look at the message",
+     .again = AP_AGAIN_SAME,
+     .send = "{\"op\":\"sign\",\"key\":\"Jefe\",\"message\":\"what do ya want for nothing?\"}",
+     .answer = "{\"mac\":\"5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843\","
+           "\"algorithm\":\"hmac-sha256\"}"},
+    {.capability = "token_management",
+     .call = tokens,
+     .in = "{'oneOf':["
+           AP_OBJECT("'op','subject'", "'op':{'const':'issue'},"
+                      "'subject':{'type':'string','minLength':1,'maxLength':200},"
+                      "'ttl_s':{'type':'integer','minimum':1,'maximum':31622400}") ","
+           AP_OBJECT("'op','token'", "'op':{'const':'check'},"
+                      "'token':{'type':'string'}")
+           "]}",
+     .out = "{'type':'object'}",
+     .bound = "one look at the token",
+     .again = "a second token ends later",
+     .send = "{\"op\":\"check\",\"token\":\"6265652e.1.00\"}",
+     .answer = "{\"valid\":false,\"because\":\"not a token of this signer\"}"},
+    {.capability = NULL},
+};
+
 static void signer_handle(void *state, apiary_job_t *job)
 {
-    static const struct ap_function functions[] = {
-        {"message_authentication", signer_authenticate},
-        {"token_management", tokens},
-        {NULL, NULL},
-    };
-    ap_dispatch(functions, state, job);
+    ap_dispatch(ap_functions_signer, state, job);
 }
 
 /* ---- the kind ---------------------------------------------------------------------------------------------------- */

@@ -16,6 +16,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "agents/kinds/schema.h"
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
 #include "agents/storage_service/directory.h"
@@ -335,10 +336,25 @@ static void backup_run(void *state, apiary_job_t *job, const json_t *request)
                         op);
 }
 
+const struct ap_function ap_functions_storage_backup[] = {
+    {.capability = "backup",
+     .call = backup_run,
+     .in = "{'oneOf':["
+           AP_OBJECT("'op','name'", "'op':{'enum':['create','verify','restore','delete']},"
+                      "'name':{'type':'string','minLength':1,'maxLength':80}") ","
+           AP_OBJECT("'op'", "'op':{'const':'list'}")
+           "]}",
+     .out = "{'type':'object'}",
+     .bound = "reads and writes every file once",
+     .again = "a second create is refused, since the backup is there; the others do the same again",
+     .send = "{\"op\":\"delete\",\"name\":\"check\"}",
+     .answer = "{\"deleted\":0}"},
+    {.capability = NULL},
+};
+
 static void backup_handle(void *state, apiary_job_t *job)
 {
-    static const struct ap_function functions[] = {{"backup", backup_run}, {NULL, NULL}};
-    ap_dispatch(functions, state, job);
+    ap_dispatch(ap_functions_storage_backup, state, job);
 }
 
 static int backup_create(apiary_agent_t *agent, void **state)

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "agents/kinds/s3fifo.h"
+#include "agents/kinds/schema.h"
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
 
@@ -112,8 +113,9 @@ static void delete (void *state, apiary_job_t *job, const json_t *request)
     ap_answer(job, "{s:b,s:i}", "deleted", deleted, "served_by", (int)getpid());
 }
 
-static void stats(struct manager *m, apiary_job_t *job)
+static void stats(void *state, apiary_job_t *job)
 {
+    const struct manager *m = state;
     struct ap_s3fifo_stats s;
     ap_s3fifo_stats(m->cache, &s);
 #define N(x) (json_int_t)(x)
@@ -125,18 +127,62 @@ static void stats(struct manager *m, apiary_job_t *job)
 #undef N
 }
 
+const struct ap_function ap_functions_cache_manager[] = {
+    {.capability = "cache_get",
+     .call = manager_get,
+     .in = AP_OBJECT("'key'", "'key':{'type':'string','minLength':1,'maxLength':1024}"),
+     .out = AP_OBJECT("'hit','served_by'", "'hit':{'type':'boolean'},"
+                      "'value':{},"
+                      "'expires_in_ms':{'type':['integer','null']},"
+                      "'served_by':{'type':'integer'}"),
+     .bound = "one look",
+     .again = AP_AGAIN_LOOKS,
+     .send = "{\"key\":\"check\"}"},
+    {.capability = "cache_put",
+     .call = manager_put,
+     .in = AP_OBJECT("'key','value'", "'key':{'type':'string','minLength':1,'maxLength':1024},"
+                      "'value':{},"
+                      "'ttl_ms':{'type':'integer','minimum':0,'maximum':31622400000}"),
+     .out = AP_OBJECT("'stored','served_by'", "'stored':{'type':'boolean'},"
+                      "'served_by':{'type':'integer'}"),
+     .bound = "memory",
+     .again = "puts the same once more, and its life begins anew",
+     .send = "{\"key\":\"check\",\"value\":{\"bees\":[1,2,3]},\"ttl_ms\":60000}"},
+    {.capability = "cache_delete",
+     .call = delete,
+     .in = AP_OBJECT("'key'", "'key':{'type':'string','minLength':1,'maxLength':1024}"),
+     .out = AP_OBJECT("'deleted','served_by'", "'deleted':{'type':'boolean'},"
+                      "'served_by':{'type':'integer'}"),
+     .bound = "one look",
+     .again = "deletes nothing more",
+     .send = "{\"key\":\"check\"}"},
+    {.capability = "cache_stats",
+     .bytes = stats,
+     .out = AP_OBJECT("'policy','entries','capacity','hits','misses','served_by'", "'policy':{'type':'string'},"
+                      "'entries':{'type':'integer'},"
+                      "'bytes':{'type':'integer'},"
+                      "'capacity':{'type':'integer'},"
+                      "'small_bytes':{'type':'integer'},"
+                      "'main_bytes':{'type':'integer'},"
+                      "'hits':{'type':'integer'},"
+                      "'misses':{'type':'integer'},"
+                      "'inserts':{'type':'integer'},"
+                      "'updates':{'type':'integer'},"
+                      "'deletes':{'type':'integer'},"
+                      "'expired':{'type':'integer'},"
+                      "'evicted':{'type':'integer'},"
+                      "'evicted_unread':{'type':'integer'},"
+                      "'ghost_hits':{'type':'integer'},"
+                      "'served_by':{'type':'integer'}"),
+     .bound = "one look",
+     .again = AP_AGAIN_LOOKS,
+     .send = ""},
+    {.capability = NULL},
+};
+
 static void manager_handle(void *state, apiary_job_t *job)
 {
-    static const struct ap_function functions[] = {
-        {"cache_get", manager_get},
-        {"cache_put", manager_put},
-        {"cache_delete", delete},
-        {NULL, NULL},
-    };
-    if (ap_capability_is(job, "cache_stats")) /* asks for nothing, so its request is not looked at */
-        stats(state, job);
-    else
-        ap_dispatch(functions, state, job);
+    ap_dispatch(ap_functions_cache_manager, state, job);
 }
 
 static void *manager_take(void *agent, size_t size)

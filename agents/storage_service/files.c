@@ -20,6 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agents/kinds/schema.h"
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
 #include "agents/storage_service/directory.h"
@@ -391,15 +392,60 @@ static void files_manage(void *state, apiary_job_t *job, const json_t *request)
 
 /* ---- the kind ---------------------------------------------------------------------------------------------------- */
 
+const struct ap_function ap_functions_storage_files[] = {
+    {.capability = "data_persistence",
+     .call = persist,
+     .in = "{'oneOf':["
+           AP_OBJECT("'op','key','value'", "'op':{'const':'put'},"
+                      "'key':{'type':'string'},"
+                      "'value':{}") ","
+           AP_OBJECT("'op','key'", "'op':{'enum':['get','delete']},"
+                      "'key':{'type':'string'}") ","
+           AP_OBJECT("'op'", "'op':{'const':'list'},"
+                      "'after':{'type':'string'},"
+                      "'limit':{'type':'integer','minimum':1,'maximum':10000}")
+           "]}",
+     .out = "{'type':'object'}",
+     .bound = "max_file, quota; 10000 names a page",
+     .again = "puts the same once more, deletes nothing more",
+     .send = "{\"op\":\"put\",\"key\":\"check\",\"value\":{\"n\":1}}",
+     .answer = "{\"stored\":true,\"sha256\":\"2bfd14f43d17fc7cea24e0917a8879b4b2f880b8baeec1b9d90fbaad655e71bd\"}"},
+    {.capability = "data_consistency",
+     .call = scrub,
+     .in = AP_OBJECT("", ""),
+     .out = AP_OBJECT("'checked','damaged','consistent'", "'checked':{'type':'integer'},"
+                      "'damaged':{'type':'array','items':{'type':'string'}},"
+                      "'consistent':{'type':'boolean'}"),
+     .bound = "reads every record once",
+     .again = AP_AGAIN_LOOKS,
+     .send = "{}"},
+    {.capability = "file_management",
+     .call = files_manage,
+     .in = "{'oneOf':["
+           AP_OBJECT("'op','path','text'", "'op':{'const':'write'},"
+                      "'path':{'type':'string'},"
+                      "'text':{'type':'string'}") ","
+           AP_OBJECT("'op','path'", "'op':{'enum':['read','stat','delete']},"
+                      "'path':{'type':'string'}") ","
+           AP_OBJECT("'op','path','to'", "'op':{'const':'rename'},"
+                      "'path':{'type':'string'},"
+                      "'to':{'type':'string'}") ","
+           AP_OBJECT("'op'", "'op':{'const':'list'},"
+                      "'path':{'type':'string'},"
+                      "'after':{'type':'string'},"
+                      "'limit':{'type':'integer','minimum':1,'maximum':10000}")
+           "]}",
+     .out = "{'type':'object'}",
+     .bound = "max_file, quota; 10000 names a page",
+     .again = "writes the same once more; a rename or delete says that the file is gone",
+     .send = "{\"op\":\"write\",\"path\":\"check/hello.txt\",\"text\":\"hello, hive\"}",
+     .answer = "{\"bytes\":11}"},
+    {.capability = NULL},
+};
+
 static void files_handle(void *state, apiary_job_t *job)
 {
-    static const struct ap_function functions[] = {
-        {"data_persistence", persist},
-        {"data_consistency", scrub},
-        {"file_management", files_manage},
-        {NULL, NULL},
-    };
-    ap_dispatch(functions, state, job);
+    ap_dispatch(ap_functions_storage_files, state, job);
 }
 
 static int files_create(apiary_agent_t *agent, void **state)

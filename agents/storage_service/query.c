@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agents/kinds/schema.h"
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
 
@@ -131,10 +132,27 @@ static void query_optimize(void *state, apiary_job_t *job, const json_t *request
     ap_answer(job, "{s:o,s:f,s:f,s:I}", "order", order, "rows", rows, "cost", cost, "plans_compared", compared);
 }
 
+const struct ap_function ap_functions_query_optimizer[] = {
+    {.capability = "query_optimization",
+     .call = query_optimize,
+     .in = AP_OBJECT("'tables'", "'tables':{'type':'object','additionalProperties':{'type':'number','minimum':0},"
+           "'minProperties':1,'maxProperties':12},"
+                      "'joins':{'type':'array','items':{'type':'array','prefixItems':[{'type':'string'},"
+           "{'type':'string'},{'type':'number','minimum':0,'maximum':1}],'minItems':3,'maxItems':3},'maxItems':256}"),
+     .out = AP_OBJECT("'order','rows','cost','plans_compared'", "'order':{'type':'array','items':{'type':'string'}},"
+                      "'rows':{'type':'number'},"
+                      "'cost':{'type':'number'},"
+                      "'plans_compared':{'type':'integer'}"),
+     .bound = "12 tables: 24576 plans",
+     .again = AP_AGAIN_SAME,
+     .send = "{\"tables\":{\"a\":1000,\"b\":100,\"c\":10},\"joins\":[[\"a\",\"b\",0.01],[\"b\",\"c\",0.01]]}",
+     .answer = "{\"order\":[\"c\",\"b\",\"a\"],\"rows\":100.0,\"cost\":120.0,\"plans_compared\":12}"},
+    {.capability = NULL},
+};
+
 static void query_handle(void *state, apiary_job_t *job)
 {
-    static const struct ap_function functions[] = {{"query_optimization", query_optimize}, {NULL, NULL}};
-    ap_dispatch(functions, state, job);
+    ap_dispatch(ap_functions_query_optimizer, state, job);
 }
 
 const apiary_agent_kind_t ap_kind_query_optimizer = {

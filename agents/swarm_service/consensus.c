@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agents/kinds/schema.h"
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
 #include "core/name.h"
@@ -144,14 +145,37 @@ static void partition(void *state, apiary_job_t *job, const json_t *request)
     ap_answer(job, "{s:o}", "assignment", assignment);
 }
 
+const struct ap_function ap_functions_consensus[] = {
+    {.capability = "swarm_consensus",
+     .call = agree,
+     .in = AP_OBJECT("'votes'", "'votes':{'type':'object','additionalProperties':{'type':'string'},'minProperties':1,"
+           "'maxProperties':10000},"
+                      "'quorum':{'type':'number','minimum':0,'exclusiveMaximum':1}"),
+     .out = AP_OBJECT("'decided','winner','votes','of'", "'decided':{'type':'boolean'},"
+                      "'winner':{'type':['string','null']},"
+                      "'tied':{'type':'array','items':{'type':'string'}},"
+                      "'votes':{'type':'integer'},"
+                      "'of':{'type':'integer'}"),
+     .bound = "10000 votes",
+     .again = AP_AGAIN_SAME,
+     .send = "{\"votes\":{\"q1\":\"split\",\"q2\":\"stay\",\"q3\":\"split\"}}",
+     .answer = "{\"decided\":true,\"winner\":\"split\",\"votes\":2,\"of\":3}"},
+    {.capability = "work_partitioning",
+     .call = partition,
+     .in = AP_OBJECT("'items','members'", "'items':{'type':'array','items':{'type':'string'},'maxItems':10000},"
+                      "'members':{'type':'array','items':{'type':'string'},'minItems':1,'maxItems':256}"),
+     .out = AP_OBJECT("'assignment'", "'assignment':{'type':'object','additionalProperties':{'type':'array',"
+           "'items':{'type':'string'}}}"),
+     .bound = "10000 items for 256 members",
+     .again = AP_AGAIN_SAME,
+     .send = "{\"items\":[\"n1\",\"n2\",\"n3\",\"n4\"],\"members\":[\"a\",\"b\"]}",
+     .answer = "{\"assignment\":{\"a\":[\"n3\"],\"b\":[\"n1\",\"n2\",\"n4\"]}}"},
+    {.capability = NULL},
+};
+
 static void consensus_handle(void *state, apiary_job_t *job)
 {
-    static const struct ap_function functions[] = {
-        {"swarm_consensus", agree},
-        {"work_partitioning", partition},
-        {NULL, NULL},
-    };
-    ap_dispatch(functions, state, job);
+    ap_dispatch(ap_functions_consensus, state, job);
 }
 
 const apiary_agent_kind_t ap_kind_consensus = {

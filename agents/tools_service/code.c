@@ -9,6 +9,7 @@
  */
 #include <string.h>
 
+#include "agents/kinds/schema.h"
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
 
@@ -125,10 +126,29 @@ static void code_analyse(void *state, apiary_job_t *job, const json_t *request)
               m.depth == 0 && !m.unbalanced && !m.in_block && !m.literal);
 }
 
+const struct ap_function ap_functions_code_metrics[] = {
+    {.capability = "code_analysis",
+     .call = code_analyse,
+     .in = AP_OBJECT("'language','source'", "'language':{'enum':['c','hash']},"
+                      "'source':{'type':'string'}"),
+     .out = AP_OBJECT("'lines','blank','comment','code','longest_line','deepest',"
+           "'balanced'", "'lines':{'type':'integer'},"
+                      "'blank':{'type':'integer'},"
+                      "'comment':{'type':'integer'},"
+                      "'code':{'type':'integer'},"
+                      "'longest_line':{'type':'integer'},"
+                      "'deepest':{'type':'integer'},"
+                      "'balanced':{'type':'boolean'}"),
+     .bound = "one look at the source",
+     .again = AP_AGAIN_SAME,
+     .send = "{\"language\":\"c\",\"source\":\"int f(void)\\n{\\n}\\n\"}",
+     .answer = "{\"lines\":3,\"blank\":0,\"comment\":0,\"code\":3,\"longest_line\":11,\"deepest\":1,\"balanced\":true}"},
+    {.capability = NULL},
+};
+
 static void code_handle(void *state, apiary_job_t *job)
 {
-    static const struct ap_function functions[] = {{"code_analysis", code_analyse}, {NULL, NULL}};
-    ap_dispatch(functions, state, job);
+    ap_dispatch(ap_functions_code_metrics, state, job);
 }
 
 const apiary_agent_kind_t ap_kind_code_metrics = {

@@ -12,6 +12,7 @@
 #include <wchar.h>
 #include <wctype.h>
 
+#include "agents/kinds/schema.h"
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
 
@@ -41,8 +42,9 @@ static bool separates_words(wchar_t c)
     return iswspace((wint_t)c) || c == 0x00A0 || c == 0x2007 || c == 0x202F || c == 0x2060;
 }
 
-static void count_text(struct plain *p, apiary_job_t *job)
+static void count_text(void *state, apiary_job_t *job)
 {
+    const struct plain *p = state;
     size_t size, lines = 0, words = 0;
     const char *text = apiary_job_data(job, &size);
     char answer[80];
@@ -90,8 +92,9 @@ static bool expand(const struct plain *p, const char *text, size_t size, struct 
     return added;
 }
 
-static void format_code(struct plain *p, apiary_job_t *job)
+static void format_code(void *state, apiary_job_t *job)
 {
+    const struct plain *p = state;
     struct ap_bytes body = {.agent = p->agent}, out = {.agent = p->agent};
     size_t size;
     const char *data = apiary_job_data(job, &size);
@@ -109,14 +112,25 @@ static void format_code(struct plain *p, apiary_job_t *job)
     ap_bytes_free(&out);
 }
 
+const struct ap_function ap_functions_plain_text[] = {
+    {.capability = "text_metrics",
+     .bytes = count_text,
+     .bound = "one look at the text",
+     .again = AP_AGAIN_SAME,
+     .send = "é ü\n",
+     .answer = "      1       2       6\n"},
+    {.capability = "code_formatting",
+     .bytes = format_code,
+     .bound = "64 MiB of text without its tabs",
+     .again = AP_AGAIN_SAME,
+     .send = "é	x\n",
+     .answer = "é   x\n"},
+    {.capability = NULL},
+};
+
 static void plain_handle(void *state, apiary_job_t *job)
 {
-    if (ap_capability_is(job, "text_metrics"))
-        count_text(state, job);
-    else if (ap_capability_is(job, "code_formatting"))
-        format_code(state, job);
-    else
-        apiary_job_fail(job, AP_CODE_NOT_FOUND, "the kind plain_text has text_metrics and code_formatting");
+    ap_dispatch(ap_functions_plain_text, state, job);
 }
 
 static int plain_create(apiary_agent_t *agent, void **state)

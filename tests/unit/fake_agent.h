@@ -16,6 +16,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "agents/kinds/schema.h"
+#include "agents/kinds/table.h"
 #include "core/apiary/agent.h"
 #include "core/apiary/kinds.h"
 #include "core/loop.h"
@@ -208,6 +210,21 @@ static inline void fake_finish(struct apiary_job *job)
         fake_turn();
 }
 
+/* The answer must be what the kind says it is. */
+static inline void fake_judge(const struct apiary_agent *a, const char *capability, const char *text)
+{
+    size_t size = strcspn(capability, "@");
+    const struct ap_function *f = ap_functions_of(a->kind->name);
+    while (f && f->capability && !(strlen(f->capability) == size && memcmp(f->capability, capability, size) == 0))
+        f++;
+    if (!f || !f->capability || !f->out) return;
+    char message[512];
+    json_t *answer = json_loads(text, 0, NULL);
+    cr_assert_not_null(answer, "%s: not JSON: %s", capability, text);
+    cr_assert_eq(ap_schema_judge(ap_schema(f->out), answer, message, sizeof message), 0, "%s: %s: %s", capability, message, text);
+    json_decref(answer);
+}
+
 /* Runs one task; the reply must be a success. The text is the caller's to free. */
 static inline char *fake_call(struct apiary_agent *a, const char *capability, const char *body)
 {
@@ -216,6 +233,7 @@ static inline char *fake_call(struct apiary_agent *a, const char *capability, co
     cr_assert(!job->failed, "%s %s: failed with %u: %s", capability, body, job->code, job->data);
     char *text = strdup(job->data);
     fake_free(job);
+    fake_judge(a, capability, text);
     return text;
 }
 

@@ -133,12 +133,12 @@ Test(cache_manager, bad_requests_are_told)
     fake_expect_failure(storage, "cache_get", "[]", 400, "not an object");
     fake_expect_failure(storage, "cache_get", "{}", 400, "\"key\" is missing");
     fake_expect_failure(storage, "cache_get", "{\"key\":7}", 400, "\"key\" is not a text");
-    fake_expect_failure(storage, "cache_get", "{\"key\":\"\"}", 400, "0 bytes");
+    fake_expect_failure(storage, "cache_get", "{\"key\":\"\"}", 400, "\"key\" has 0 characters; 1 to 1024 are allowed");
     fake_expect_failure(storage, "cache_put", "{\"key\":\"a\"}", 400, "\"value\" is missing");
     fake_expect_failure(storage, "cache_put", "{\"key\":\"a\",\"value\":1,\"ttl_ms\":-1}", 400, "0 to ");
     fake_expect_failure(storage, "cache_put", "{\"key\":\"a\",\"value\":1,\"ttl_ms\":\"1\"}", 400, "whole number");
     snprintf(large, sizeof large, "{\"key\":\"%01025d\"}", 1);
-    fake_expect_failure(storage, "cache_get", large, 400, "1025 bytes");
+    fake_expect_failure(storage, "cache_get", large, 413, "has 1025 characters; 1 to 1024 are allowed");
     snprintf(large, sizeof large, "{\"key\":\"a\",\"value\":\"%09000d\"}", 1);
     fake_expect_failure(storage, "cache_put", large, 413, "larger than the cache holds");
     fake_expect_failure(storage, "cache_flush", "{}", 404, "which its kind does not have");
@@ -272,7 +272,7 @@ Test(ai_routing, the_catalogue_decides)
                      "{\"model\":\"local-extract\"");
     fake_expect_failure(selector, "llm_routing", "{\"prompt\":\"x\",\"skills\":[\"flight\"]}", 404,
                         "none of the 2 models");
-    fake_expect_failure(selector, "llm_routing", "{\"prompt\":\"x\",\"skills\":[1]}", 400, "list of texts");
+    fake_expect_failure(selector, "llm_routing", "{\"prompt\":\"x\",\"skills\":[1]}", 400, "\"skills/0\" is not a text");
     fake_expect_failure(selector, "llm_routing", "{\"prompt\":\"x\",\"skills\":[\"summary\"],\"max_cost\":0.5}", 404,
                         "none");
     free(fake_call(providers, "model_management",
@@ -292,7 +292,8 @@ Test(ai_routing, the_catalogue_decides)
     fake_expect_failure(providers, "model_management", "{\"op\":\"enable\",\"provider\":\"p\"}", 404,
                         "no provider \"p\"");
     fake_expect_failure(providers, "model_management", "{\"op\":\"enable\"}", 400, "either \"name\" or \"provider\"");
-    fake_expect_failure(providers, "model_management", "{\"op\":\"add\",\"model\":{}}", 400, "\"model\" is not {");
+    fake_expect_failure(providers, "model_management", "{\"op\":\"add\",\"model\":{}}", 400, "\"model/model\" is missing; a "
+                        "text is wanted");
     fake_expect_failure(providers, "model_management", "{\"op\":\"fly\"}", 400, "list, add, remove");
     fake_destroy(selector);
     fake_destroy(providers);

@@ -55,8 +55,9 @@ Test(workflow, the_first_failure_ends_it)
                         400, "step 2: template_rendering: the request is not JSON");
     fake_expect_failure(agent, "workflow_execution", "{\"steps\":[{\"capability\":\"nobody\"}]}", 502,
                         "step 1: nobody: nobody has ever offered");
-    fake_expect_failure(agent, "workflow_execution", "{\"steps\":[]}", 400, "\"steps\" is empty");
-    fake_expect_failure(agent, "workflow_execution", "{\"steps\":[{}]}", 400, "step 1 has no \"capability\"");
+    fake_expect_failure(agent, "workflow_execution", "{\"steps\":[]}", 400, "\"steps\" has 0 items; 1 to 32 are allowed");
+    fake_expect_failure(agent, "workflow_execution", "{\"steps\":[{}]}", 400, "\"steps/0/capability\" is missing; a text is "
+                        "wanted");
     fake_expect_failure(agent, "workflow_execution", "{}", 400, "\"steps\" is missing");
     done();
 }
@@ -243,10 +244,12 @@ Test(schedule, the_longest_way_goes_first)
                         400, "circle");
     fake_expect_failure(agent, "task_scheduling", "{\"tasks\":{\"a\":{\"takes\":1,\"after\":[\"z\"]}}}", 400,
                         "not a task");
-    fake_expect_failure(agent, "task_scheduling", "{\"tasks\":{\"a\":{\"takes\":-1}}}", 400, "\"takes\"");
+    fake_expect_failure(agent, "task_scheduling", "{\"tasks\":{\"a\":{\"takes\":-1}}}", 400, "\"tasks/a/takes\" is -1; at "
+                        "least 0 is allowed");
     fake_expect_failure(agent, "task_scheduling", "{\"tasks\":{\"a\":{\"takes\":1},\"b\":{\"takes\":1,\"after\":\"a\"}}}", 400,
-                        "task \"b\" is not a list");
-    fake_expect_failure(agent, "task_scheduling", "{\"tasks\":{\"a\":{\"takes\":1,\"befor\":[]}}}", 400, "\"befor\"");
+                        "\"tasks/b/after\" is not a list");
+    fake_expect_failure(agent, "task_scheduling", "{\"tasks\":{\"a\":{\"takes\":1,\"befor\":[]}}}", 400, "\"tasks/a/befor\" "
+                        "is unknown; known here: takes, after");
     /* `a` is before the circle, `d` behind it: neither is in it. */
     fake_expect_failure(agent, "task_scheduling",
                         "{\"tasks\":{\"a\":{\"takes\":1},\"b\":{\"takes\":1,\"after\":[\"a\",\"c\"]},"
@@ -397,6 +400,6 @@ Test(options, each_step_has_its_own)
     fake_expect_failure(agent, "workflow_execution",
                         "{\"steps\":[{\"capability\":\"html_escaping\"},{\"capability\":\"html_escaping\","
                         "\"options\":{\"delay\":null}}],\"input\":\"x\"}",
-                        400, "step 2: options: \"delay\" cannot be that");
+                        400, "\"steps/1/options/delay\" is not a text or a whole number or true or false");
     done();
 }

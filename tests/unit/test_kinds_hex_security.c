@@ -157,7 +157,7 @@ Test(packages, resolution_goes_back_when_the_newest_does_not_fit)
                         "not a version");
     fake_expect_failure(agent, "package_registry",
                         "{\"op\":\"publish\",\"name\":\"log\",\"version\":\"4.0.0\",\"requires\":{\"a\":1}}", 400,
-                        "not a requirement");
+                        "\"requires/a\" is not a text");
     fake_expect_failure(agent, "package_registry", "{\"op\":\"versions\",\"name\":\"none\"}", 404, "no package");
     fake_expect_failure(agent, "package_registry", "{\"op\":\"fly\"}", 400, "publish, versions");
     done();
@@ -260,7 +260,8 @@ Test(signer, macs_are_compared_and_tokens_checked)
     fake_expect_part(other, "token_management", request, "\"valid\":false"); /* another start, another key */
     fake_destroy(other);
     free(token);
-    fake_expect_failure(agent, "token_management", "{\"op\":\"issue\",\"subject\":\"\"}", 400, "0 bytes");
+    fake_expect_failure(agent, "token_management", "{\"op\":\"issue\",\"subject\":\"\"}", 400, "\"subject\" has 0 "
+                        "characters; 1 to 200 are allowed");
     fake_expect_failure(agent, "token_management", "{\"op\":\"issue\",\"subject\":\"x\",\"ttl_s\":0}", 400, "ttl_s");
     fake_expect_failure(agent, "token_management", "{\"op\":\"fly\"}", 400, "issue, check");
     fake_expect_failure(agent, "message_authentication", "{\"op\":\"fly\",\"message\":\"\"}", 400, "sign, verify");

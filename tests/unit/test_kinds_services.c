@@ -61,7 +61,7 @@ Test(components, cycles_and_layers)
     fake_expect_part(agent, "system_design", "{\"layers\":[\"low\"],\"of\":{},\"dependencies\":{\"a\":[\"b\"]}}",
                      "without a layer");
     fake_expect_failure(agent, "component_analysis", "{\"dependencies\":{\"a\":7}}", 400, "not a list");
-    fake_expect_failure(agent, "component_analysis", "{\"dependencies\":{\"a\":[7]}}", 400, "not a list of names");
+    fake_expect_failure(agent, "component_analysis", "{\"dependencies\":{\"a\":[7]}}", 400, "\"dependencies/a/0\" is not a text");
     char request[8192] = "{\"dependencies\":{\"a\":[\"n0\"";
     for (int i = 1; i < 300; i++)
         snprintf(request + strlen(request), 16, ",\"n%d\"", i);
@@ -122,9 +122,9 @@ Test(rules, bad_rules_are_told)
 {
     open_kind("rules", NULL);
     fake_expect_failure(agent, "business_rules", "{\"rules\":[{\"if\":[]}],\"facts\":{}}", 400,
-                        "item 0 has no \"name\"");
+                        "\"rules/0/name\" is missing; a text is wanted");
     fake_expect_failure(agent, "business_rules", "{\"rules\":[{\"name\":\"r\"}],\"facts\":{}}", 400,
-                        "\"if\" is missing");
+                        "\"rules/0/if\" is missing; a list is wanted");
     fake_expect_failure(agent, "business_rules", "{\"rules\":[{\"name\":\"r\",\"if\":[[\"a\",\"~\",1]]}],\"facts\":{}}",
                         400, "operators");
     fake_expect_failure(agent, "business_rules", "{\"rules\":[{\"name\":\"r\",\"if\":[[\"a\",\"==\"]]}],\"facts\":{}}",
@@ -132,7 +132,7 @@ Test(rules, bad_rules_are_told)
     fake_expect_failure(agent, "business_rules", "{\"rules\":[{\"name\":\"r\",\"if\":[[1,\"==\",1]]}],\"facts\":{}}",
                         400, "\"r\"");
     fake_expect_failure(agent, "business_rules", "{\"rules\":[{\"name\":\"r\",\"if\":[7]}],\"facts\":{}}", 400,
-                        "\"r\"");
+                        "\"rules/0/if/0\" is not a list");
     fake_expect_failure(agent, "business_rules", "{\"rules\":[]}", 400, "\"facts\" is missing");
     fake_expect(agent, "compliance", "{\"policy\":[{\"name\":\"p\",\"require\":[\"a\",\"present\"]}],\"record\":{}}",
                 "{\"compliant\":false,\"violations\":[{\"policy\":\"p\",\"member\":\"a\",\"found\":null}]}");
@@ -165,13 +165,14 @@ Test(decision, weights_decide)
                      "{\"criteria\":{\"c\":1e308,\"d\":1e308},"
                      "\"options\":{\"worse\":{\"c\":1,\"d\":1},\"better\":{\"c\":2,\"d\":2}}}",
                      "{\"decision\":\"better\",\"ranking\":[{\"option\":\"better\",\"score\":1.0}");
-    fake_expect_failure(agent, "decision_making", "{\"criteria\":{\"c\":1},\"options\":{}}", 400, "1 to 256 options");
+    fake_expect_failure(agent, "decision_making", "{\"criteria\":{\"c\":1},\"options\":{}}", 400, "\"options\" has 0 "
+                        "members; 1 to 256 are allowed");
     fake_expect_failure(agent, "decision_making", "{\"criteria\":{\"c\":0},\"options\":{\"a\":{\"c\":1}}}", 400,
                         "other than 0");
     fake_expect_failure(agent, "decision_making", "{\"criteria\":{\"c\":1},\"options\":{\"a\":{}}}", 400,
                         "no number for \"c\"");
     fake_expect_failure(agent, "decision_making", "{\"criteria\":{\"c\":1},\"options\":{\"a\":7}}", 400,
-                        "no number for \"c\"");
+                        "\"options/a\" is not an object");
     done();
 }
 
@@ -218,7 +219,7 @@ Test(sequence, counts)
     fake_expect(agent, "sequence_number", "{\"name\":\"n\",\"by\":10}", "{\"name\":\"n\",\"value\":11}");
     fake_expect(agent, "sequence_number", "{\"name\":\"other\"}", "{\"name\":\"other\",\"value\":1}");
     fake_expect(agent, "sequence_number", "{\"name\":\"n\",\"by\":0}", "{\"name\":\"n\",\"value\":11}");
-    fake_expect_failure(agent, "sequence_number", "{\"name\":\"\"}", 400, "0 bytes");
+    fake_expect_failure(agent, "sequence_number", "{\"name\":\"\"}", 400, "\"name\" has 0 characters; 1 to 64 are allowed");
     fake_expect_failure(agent, "sequence_number", "{\"name\":\"n\",\"by\":-1}", 400, "\"by\" is -1");
     done();
 }
@@ -232,10 +233,11 @@ Test(consensus, majority_and_partition)
                 "{\"decided\":false,\"winner\":null,\"tied\":[\"x\",\"y\",\"z\"],\"votes\":1,\"of\":3}");
     fake_expect(agent, "swarm_consensus", "{\"votes\":{\"a\":\"x\",\"b\":\"x\",\"c\":\"y\"},\"quorum\":0.67}",
                 "{\"decided\":false,\"winner\":\"x\",\"votes\":2,\"of\":3}");
-    fake_expect_failure(agent, "swarm_consensus", "{\"votes\":{}}", 400, "1 to 10000 votes");
-    fake_expect_failure(agent, "swarm_consensus", "{\"votes\":{\"a\":1}}", 400, "\"a\" is not a text");
+    fake_expect_failure(agent, "swarm_consensus", "{\"votes\":{}}", 400, "\"votes\" has 0 members; 1 to 10000 are allowed");
+    fake_expect_failure(agent, "swarm_consensus", "{\"votes\":{\"a\":1}}", 400, "\"votes/a\" is not a text");
     fake_expect_failure(agent, "swarm_consensus", "{\"votes\":{\"a\":\"x\"},\"quorum\":1}", 400, "quorum");
-    fake_expect_failure(agent, "work_partitioning", "{\"items\":[],\"members\":[]}", 400, "\"members\" is empty");
+    fake_expect_failure(agent, "work_partitioning", "{\"items\":[],\"members\":[]}", 400, "\"members\" has 0 items; 1 to "
+                        "256 are allowed");
     fake_expect_failure(agent, "work_partitioning", "{\"items\":[1],\"members\":[\"a\"]}", 400, "not a text");
     done();
 }
@@ -318,7 +320,7 @@ Test(readings, are_the_kernels)
     cr_assert_not_null(at, "%s", text);
     cr_assert_eq(strtoll(at + 19, NULL, 10), total);
     free(text);
-    fake_expect_failure(agent, "other", "", 404, "resource_usage");
+    fake_expect_failure(agent, "other", "", 404, "which its kind does not have");
     done();
 }
 
@@ -422,7 +424,8 @@ Test(convert, csv_to_json_and_back)
                         400, "\"c\"");
     fake_expect_failure(agent, "format_conversion", "{\"from\":\"json\",\"to\":\"csv\",\"rows\":[7]}", 400,
                         "not an object");
-    fake_expect_failure(agent, "format_conversion", "{\"from\":\"xml\",\"to\":\"csv\"}", 400, "csv to json");
+    fake_expect_failure(agent, "format_conversion", "{\"from\":\"xml\",\"to\":\"csv\"}", 400, "\"from\" is \"xml\"; csv, "
+                        "json are allowed");
     done();
 }
 
@@ -458,7 +461,7 @@ Test(code_metrics, counts_lines)
         agent, "code_analysis", "{\"language\":\"hash\",\"source\":\"# c\\ndef f():\\n  if x:\\n    y # z\\n\\n\"}",
         "{\"lines\":5,\"blank\":1,\"comment\":1,\"code\":3,\"longest_line\":9,\"deepest\":2,\"balanced\":true}");
     fake_expect_failure(agent, "code_analysis", "{\"language\":\"cobol\",\"source\":\"\"}", 400,
-                        "c and hash are known");
+                        "\"language\" is \"cobol\"; c, hash are allowed");
     done();
 }
 
@@ -475,7 +478,7 @@ Test(plain_text, counts_and_aligns_characters)
     fake_expect(agent, "code_formatting", "e\xCC\x81\tx", "e\xCC\x81   x");            /* combining */
     fake_expect(agent, "code_formatting", "\xE8\x9C\x82\tx", "\xE8\x9C\x82  x");      /* wide */
     fake_expect(agent, "code_formatting", "\xFF\tx\r\n\tx", "\xFF   x\r\n    x");
-    fake_expect_failure(agent, "other", "", 404, "plain_text");
+    fake_expect_failure(agent, "other", "", 404, "which its kind does not have");
     done();
 }
 
@@ -491,15 +494,17 @@ Test(regression, fits_and_predicts)
     fake_expect(agent, "prediction", "{\"slope\":2,\"intercept\":1,\"x\":[0,1.5]}", "{\"y\":[1.0,4.0]}");
     fake_expect_failure(agent, "prediction", "{\"name\":\"nobody\",\"x\":[0]}", 404, "no model \"nobody\"");
     fake_expect_failure(agent, "prediction", "{\"slope\":1e308,\"intercept\":1e308,\"x\":[1e300]}", 400, "too large");
-    fake_expect_failure(agent, "prediction", "{\"slope\":1,\"intercept\":1,\"x\":[]}", 400, "empty");
+    fake_expect_failure(agent, "prediction", "{\"slope\":1,\"intercept\":1,\"x\":[]}", 400, "\"x\" has 0 items; 1 to 100000 "
+                        "are allowed");
     fake_expect_failure(agent, "prediction", "{\"slope\":1,\"intercept\":1,\"x\":[\"a\"]}", 400,
-                        "item 0 is not a number");
-    fake_expect_failure(agent, "model_training", "{\"points\":[[1,1]]}", 400, "at least two points");
+                        "\"x/0\" is not a number");
+    fake_expect_failure(agent, "model_training", "{\"points\":[[1,1]]}", 400, "\"points\" has 1 items; 2 to 100000 are allowed");
     fake_expect_failure(agent, "model_training", "{\"points\":[[1,1],[1,2]]}", 400, "differ in x");
-    fake_expect_failure(agent, "model_training", "{\"points\":[[1,1,1],[2,2,2]]}", 400, "[x, y]");
-    fake_expect_failure(agent, "model_training", "{\"points\":[[1,1],[2]]}", 400, "item 1");
+    fake_expect_failure(agent, "model_training", "{\"points\":[[1,1,1],[2,2,2]]}", 400, "\"points/0\" has 3 items; 2 are wanted");
+    fake_expect_failure(agent, "model_training", "{\"points\":[[1,1],[2]]}", 400, "\"points/1\" has 1 items; 2 are wanted");
     fake_expect_failure(agent, "model_training", "{\"points\":[[1e308,1],[-1e308,2]]}", 400, "out of range");
-    fake_expect_failure(agent, "model_training", "{\"name\":\"\",\"points\":[[1,1],[2,2]]}", 400, "0 bytes");
+    fake_expect_failure(agent, "model_training", "{\"name\":\"\",\"points\":[[1,1],[2,2]]}", 400, "\"name\" has 0 "
+                        "characters; 1 to 64 are allowed");
     done();
 }
 
@@ -512,7 +517,7 @@ Test(clusters, are_the_same_every_time)
     fake_expect_part(agent, "clustering", "{\"points\":[[1,1]],\"k\":5}", "{\"centres\":[[1.0,1.0]],\"cluster\":[0]");
     fake_expect_part(agent, "clustering", "{\"points\":[[1],[1],[1]],\"k\":3}", "\"cluster\":[0,0,0]");
     fake_expect_failure(agent, "clustering", "{\"points\":[[1]],\"k\":0}", 400, "1 to 64");
-    fake_expect_failure(agent, "clustering", "{\"points\":[[]]}", 400, "1 to 64 numbers");
+    fake_expect_failure(agent, "clustering", "{\"points\":[[]]}", 400, "\"points/0\" has 0 items; 1 to 64 are allowed");
     fake_expect_failure(agent, "clustering", "{\"points\":7}", 400, "not a list");
     done();
 }

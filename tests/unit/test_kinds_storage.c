@@ -514,12 +514,13 @@ Test(query_optimizer, finds_the_cheapest_order)
                      "{\"tables\":{\"a\":3,\"b\":0.3,\"c\":3},\"joins\":[[\"a\",\"b\",0.1],[\"c\",\"b\",0.1]]}",
                      "{\"order\":[\"b\",\"a\",\"c\"],");
     fake_expect_failure(agent, "query_optimization", "{\"tables\":{}}", 400, "1 to 12");
-    fake_expect_failure(agent, "query_optimization", "{\"tables\":{\"a\":\"x\"}}", 400, "number of rows");
+    fake_expect_failure(agent, "query_optimization", "{\"tables\":{\"a\":\"x\"}}", 400, "\"tables/a\" is not a number");
     fake_expect_failure(agent, "query_optimization", "{\"tables\":{\"a\":1},\"joins\":[[\"a\",\"z\",1]]}", 400,
                         "join 0");
     fake_expect_failure(agent, "query_optimization", "{\"tables\":{\"a\":1,\"b\":1},\"joins\":[[\"a\",\"b\",2]]}", 400,
-                        "join 0");
-    fake_expect_failure(agent, "query_optimization", "{\"tables\":{\"a\":1,\"b\":1},\"joins\":[7]}", 400, "join 0");
+                        "\"joins/0/2\" is 2; 0 to 1 is allowed");
+    fake_expect_failure(agent, "query_optimization", "{\"tables\":{\"a\":1,\"b\":1},\"joins\":[7]}", 400, "\"joins/0\" is "
+                        "not a list");
     fake_destroy(agent);
     fake_close();
 }
