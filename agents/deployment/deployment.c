@@ -33,6 +33,7 @@ static const struct ap_key swarm_keys[] = {
     {.name = "version", .type = 's'},
     {.name = "health_endpoint", .type = 's'},
     {.name = "metrics_endpoint", .type = 's'},
+    {.name = "listen", .type = 's', .what = "address at which the coordinator serves its /health and /metrics"},
     {.name = "tags", .type = 'l', .what = "words by which its instances are found"},
     {.name = "health_check_interval", .type = 'd', .min = 100 * MS, .max = 24 * HOUR},
     {.name = "health_check_timeout", .type = 'd', .min = 10 * MS, .max = HOUR},
@@ -250,6 +251,7 @@ static int read_swarm(struct ap_loader *l, size_t index, const struct ap_node *n
     if (e == 0) e = check_length(l, node, "health_endpoint", sizeof(((struct ap_swarm *)0)->health_endpoint) - 1);
     if (e == 0) e = read_health(l, s);
     if (e == 0) e = check_length(l, node, "metrics_endpoint", sizeof(((struct ap_swarm *)0)->metrics_endpoint) - 1);
+    if (e == 0) e = ap_deployment_read_listen(l, s);
     if (e == 0) e = read_tags(l, s);
     if (e == 0) e = read_queen(l, s);
     if (e == 0) e = check_delegations(l, s);

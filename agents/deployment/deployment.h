@@ -69,6 +69,7 @@ struct ap_deployment_phase {
 struct ap_deployment_swarm {
     const struct ap_node *node;
     const char *service, *version, *health_endpoint, *metrics_endpoint;
+    const char *listen; /* where the coordinator serves /health and /metrics of it alone (core/address.h); NULL: nowhere */
     const char *tags; /* with a space between; NULL: none */
     uint16_t port;
     uint64_t health_check_interval, health_check_timeout; /* timeout and the counts below: 0: not given */

@@ -292,6 +292,7 @@ static int diff_swarm(const struct ap_deployment_swarm *s, struct leaves *l)
     diff_add_text(l, "", restart, s->node, "version", s->version);
     diff_health(l, s);
     diff_add_text(l, "", restart, s->node, "metrics_endpoint", s->metrics_endpoint);
+    diff_add_text(l, "", AP_EFFECT_NONE, s->node, "listen", s->listen);
     diff_add_text(l, "", restart, s->node, "tags", s->tags);
     diff_add_number(l, "", restart, s->node, "workers", s->workers);
     diff_add_number(l, "", AP_EFFECT_ADJUST, s->node, "weight", s->weight);

@@ -30,6 +30,7 @@ AP_MUST_CHECK int ap_deployment_check_state(struct ap_loader *l); /* the same: a
 AP_MUST_CHECK int ap_deployment_read_order(struct ap_loader *l);  /* the same: what services wait for */
 /* The place of an agent's capability in the file. */
 const struct ap_node *ap_deployment_capability_node(const struct ap_deployment_agent *agent, size_t c);
+AP_MUST_CHECK int ap_deployment_read_listen(struct ap_loader *l, struct ap_deployment_swarm *s); /* after those before it */
 AP_MUST_CHECK int ap_deployment_read_checks(struct ap_loader *l, struct ap_deployment_swarm *s);
 
 #endif

@@ -380,7 +380,7 @@ Test(deployment, refused_swarms)
         {"swarms:\n  - service: s\n    wrokers: 2\n" AGENTS,
          "3: wrokers: unknown key (did you mean 'workers'?); allowed: service, port, queen, workers, version, "
          "health_endpoint, "
-         "metrics_endpoint, tags, health_check_interval, health_check_timeout, unhealthy_after, healthy_after, "
+         "metrics_endpoint, listen, tags, health_check_interval, health_check_timeout, unhealthy_after, healthy_after, "
          "max_concurrent_delegations, weight, depends_on, agents, checks"},
         {"swarms:\n  - service: AI\n" AGENTS, "2: service: 'AI' is not a name" NAME},
         {"swarms:\n  - service: ''\n" AGENTS, "2: service: '' is not a name" NAME},

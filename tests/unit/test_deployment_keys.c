@@ -55,6 +55,7 @@ static const struct row_of_keys {
     {&swarm, "version", 's', NULL, NULL, NULL},
     {&swarm, "health_endpoint", 's', NULL, NULL, NULL},
     {&swarm, "metrics_endpoint", 's', NULL, NULL, NULL},
+    {&swarm, "listen", 's', NULL, NULL, NULL},
     {&swarm, "tags", 'l', NULL, NULL, NULL},
     {&swarm, "health_check_interval", 'd', "99ms", "25h", "100ms to 24h"},
     {&swarm, "health_check_timeout", 'd', "9ms", "2h", "10ms to 1h"},

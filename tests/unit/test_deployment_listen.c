@@ -1,4 +1,5 @@
-/* tests/unit/test_deployment_listen.c - meta_registry.listen: where HTTP is served, and that no service has its port. */
+/* tests/unit/test_deployment_listen.c - meta_registry.listen and listen of services: where HTTP is served, and that no two share
+ * it. */
 #include "deployment_fixture.h"
 
 TestSuite(deployment_listen, .init = set_up, .fini = tear_down, .timeout = TEST_LIMIT);
@@ -34,7 +35,26 @@ Test(deployment_listen, what_is_refused)
          "3: listen: '127.0.0.1:4200' has another port than port, which is 4100"},
         {"meta_registry:\n  listen: 127.0.0.1:4200\nswarms:\n  - service: s\n    port: 4200\n" AGENTS,
          "5: port: 4200 is already that of meta_registry, which names none and so has 4200; give s another port, or meta_registry"},
+        {"swarms:\n  - service: s\n    listen: here\n" AGENTS,
+         "3: listen: 'here' is no address; expected a number of an address with a port, such as 127.0.0.1:4200 or \"[::1]:4200\""},
+        {"swarms:\n  - service: s\n    listen: localhost:4100\n" AGENTS,
+         "3: listen: the coordinator itself has 127.0.0.1:4100 (listen and port of meta_registry)"},
+        {"swarms:\n  - service: s\n    listen: 127.0.0.1:4200\n" AGENTS "  - service: t\n    listen: localhost:4200\n" AGENTS,
+         "6: listen: 's' has 127.0.0.1:4200 already"},
     };
 
     ALL_REFUSED(rows);
+}
+
+Test(deployment_listen, what_a_service_has_for_itself)
+{
+    struct ap_deployment *d = load("swarms:\n  - service: s\n    port: 4200\n    listen: localhost:4200\n" AGENTS
+                                   "  - service: t\n    listen: \"[::1]:0\"\n" AGENTS
+                                   "  - service: u\n    listen: \"[::1]:0\"\n" AGENTS "  - service: v\n" AGENTS);
+
+    cr_expect_str_eq(d->swarms[0].listen, "127.0.0.1:4200", "its own port, where it serves nothing itself");
+    cr_expect_str_eq(d->swarms[1].listen, "[::1]:0");
+    cr_expect_str_eq(d->swarms[2].listen, "[::1]:0", "another port each time");
+    cr_expect_null(d->swarms[3].listen);
+    ap_deployment_free(d);
 }

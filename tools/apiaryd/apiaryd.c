@@ -28,6 +28,7 @@
 #include "tools/apiaryd/events.h"
 #include "tools/apiaryd/health.h"
 #include "tools/apiaryd/http.h"
+#include "tools/apiaryd/own.h"
 #include "tools/apiaryd/past.h"
 #include "tools/apiaryd/ready.h"
 #include "tools/common/common.h"
@@ -249,6 +250,16 @@ static struct http *apiaryd_serve(apiary_t *a, const char *name, const struct du
     return http;
 }
 
+/* The endpoints of single services. */
+static struct own *apiaryd_serve_own(apiary_t *a, const char *name, const struct duties *duties)
+{
+    char why[HTTP_WHY];
+    struct own *own;
+
+    if (!own_start(a, name, duties->deployment, &own, why)) ap_log(4, "HTTP of single services is not served: %s", why);
+    return own;
+}
+
 /* The configuration says anew which name spaces of the memory are caches. */
 static void declare_caches(const apiary_t *a, const struct ap_deployment *d)
 {
@@ -296,6 +307,7 @@ static int apiaryd_watch(const struct tool *t, apiary_t *a, const char *name, co
     struct keeper *keeper = apiaryd_keep(a, name, duties);
     struct past_keeper *past = apiaryd_keep_past(a, name, duties);
     struct http *http = apiaryd_serve(a, name, duties);
+    struct own *own = apiaryd_serve_own(a, name, duties);
     ap_log(6, "%s %s, %" PRIu64 " bytes", duties->created ? "created" : "took over", name, a->seg->size);
     sigset_t signals;
     sigemptyset(&signals);
@@ -305,6 +317,7 @@ static int apiaryd_watch(const struct tool *t, apiary_t *a, const char *name, co
     int which = wait_for_signal(a, duties->awaited, &signals);
     tool_notify("STOPPING=1");
     ap_log(6, "signal %d: leaving %s to its members", which, name);
+    own_stop(own);
     http_stop(http);
     health_stop(health);
     *ret_used = !keeper_stop(keeper);
