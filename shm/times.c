@@ -26,7 +26,16 @@ bool ap_times_read(const struct ap_segment *seg, uint32_t queue, struct ap_times
     spread_copy(&ret->ran, t->ran, &t->ran_sum);
     ret->ejected = ap_load_relaxed(&t->ejected);
     ret->lost = ap_load_relaxed(&t->lost);
+    ret->heap = ap_load_relaxed(&t->heap) - 1;
+    ret->resident = ap_load_relaxed(&t->resident) - 1;
     return true;
+}
+
+void ap_times_heap(struct ap_times *t, uint64_t allocated, uint64_t resident)
+{
+    if (t == NULL) return;
+    ap_store_relaxed(&t->heap, allocated + 1);
+    ap_store_relaxed(&t->resident, resident + 1);
 }
 
 void ap_times_oldest(const struct ap_segment *seg, uint64_t *ret)
@@ -122,6 +131,8 @@ void ap_times_begin(struct ap_segment *seg, uint32_t queue)
     ap_store_relaxed(&t->ran_sum, 0);
     ap_store_relaxed(&t->ejected, 0);
     ap_store_relaxed(&t->lost, 0);
+    ap_store_relaxed(&t->heap, 0);
+    ap_store_relaxed(&t->resident, 0);
 }
 
 void ap_times_begun(struct ap_segment *seg, uint32_t queue)
@@ -184,7 +195,8 @@ static uint64_t times_count(const struct ap_geometry *g)
 
 static const struct ap_field times_fields[] = {
     AP_FIELD(ap_times, waited_sum), AP_FIELD(ap_times, ran_sum), AP_FIELD(ap_times, anew), AP_FIELD(ap_times, ejected),
-    AP_FIELD(ap_times, lost), AP_FIELD(ap_times, waited), AP_FIELD(ap_times, ran), {NULL, 0, 0},
+    AP_FIELD(ap_times, lost), AP_FIELD(ap_times, heap), AP_FIELD(ap_times, resident), AP_FIELD(ap_times, waited),
+    AP_FIELD(ap_times, ran), {NULL, 0, 0},
 };
 const struct ap_part ap_part_times = {
     .name = "times", .element = "times", .size = sizeof(struct ap_times), .count = times_count, .fields = times_fields,

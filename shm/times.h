@@ -20,6 +20,8 @@
  * COUNTERS  1 A count is made before the queue's own, which the consumer publishes now and then (queue.h). A new consumer makes
  *           `started` what `waited` counts, so no start is lost with a consumer.
  *           2 A death between two of these words leaves out one task: it is in `waited` and not in its sum, or the same for `ran`.
+ * HEAP      1 `heap` is what the agent has allocated of its heap, `resident` the physical memory of that, as its allocator counts.
+ *           2 The consumer tells both when it begins, and every 10 s while it has tasks.
  * CRASH     `anew` is 1 while the counts of queue and times are set to 0. A kill leaves it, and the next ap_queue_begin goes on.
  * INVARIANTS Q15 unless `anew`: started <= count of waited <= started + AP_TIMES_UNTOLD; done + failed + late + retried <= count of
  *           ran <= count of waited; `anew` is 0 or 1
@@ -44,7 +46,8 @@ struct ap_times {
     uint64_t anew;
     uint64_t ejected; /* how often its consumer has ejected the queue */
     uint64_t lost;    /* starts that ended with their worker: added by the reapers */
-    uint64_t reserved[3];
+    uint64_t heap, resident; /* bytes + 1 of its agent's heap, see HEAP; 0: not known */
+    uint64_t reserved[1];
     uint64_t waited[AP_SPREAD_BUCKETS] AP_ALIGNED;
     uint64_t ran[AP_SPREAD_BUCKETS];
 } AP_ALIGNED;
@@ -81,6 +84,9 @@ AP_ALWAYS_INLINE void ap_times_ran(struct ap_times *t, uint64_t ns)
     ap_own_add(&t->ran_sum, ns);
 }
 
+/* The size of the agent's heap; UINT64_MAX: not known. By the queue's consumer; t may be NULL. */
+void ap_times_heap(struct ap_times *t, uint64_t allocated, uint64_t resident);
+
 /* By a reaper: a task that was started at the queue has lost its worker. */
 void ap_times_lost(const struct ap_segment *seg, uint32_t queue);
 
@@ -97,6 +103,7 @@ struct ap_spread {
 struct ap_times_copy {
     struct ap_spread waited, ran;
     uint64_t ejected, lost;
+    uint64_t heap, resident; /* bytes; UINT64_MAX: not known */
 };
 
 /* Copies the queue's histograms. False, and *ret untouched: there is no such queue. Any thread, also of a damaged segment, where

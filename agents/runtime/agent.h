@@ -76,6 +76,7 @@ struct ap_agent {
     uint32_t told, untold;
     uint64_t entered_second; /* the second of the last failure in the event log; failures since then that are not there: */
     uint32_t unentered;
+    uint64_t heap_due;    /* when its heap is told next */
     uint32_t shown;       /* `running`, as last published */
     uint32_t unpublished; /* tasks started or finished since */
     struct ap_outlier outlier;
@@ -177,6 +178,9 @@ void ap_job_finish_handed(struct ap_handed *handed);
 /* Keeps the reason why the agent cannot be made for the worker's message, with its place in the configuration. */
 void ap_agent_explain(struct ap_agent *agent, const char *sentence);
 void ap_agent_lists_free(struct ap_agent *agent);
+/* Tells how large its heap is, and when that is to be told next. By its worker. */
+#define AP_HEAP_TOLD UINT64_C(10000000000) /* ns */
+void ap_agent_heap_tell(struct ap_agent *agent, uint64_t now);
 void ap_agent_log(struct ap_agent *agent, int level, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* NULL: the agent has ended. */

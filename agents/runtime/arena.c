@@ -133,3 +133,20 @@ void ap_arena_free(struct ap_arena *a, void *block)
     block_unlink(a, b);
     free(b);
 }
+
+void ap_arenas_refresh(void)
+{
+    uint64_t epoch = 1;
+
+    if (mallctl != NULL) mallctl("epoch", NULL, NULL, &epoch, sizeof epoch);
+}
+
+uint64_t ap_arena_resident(const struct ap_arena *a)
+{
+    size_t resident = 0, size = sizeof resident;
+    char name[48];
+
+    if (!a->jemalloc) return UINT64_MAX;
+    snprintf(name, sizeof name, "stats.arenas.%u.resident", a->index);
+    return mallctl(name, &resident, &size, NULL, 0) == 0 ? resident : UINT64_MAX;
+}

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct ap_arena_block;
 
@@ -21,5 +22,9 @@ void ap_arena_close(struct ap_arena *a);
 void *ap_arena_alloc(struct ap_arena *a, size_t size);
 void *ap_arena_resize(struct ap_arena *a, void *block, size_t size); /* on NULL the block stays, as with realloc */
 void ap_arena_free(struct ap_arena *a, void *block);
+/* Bytes of physical memory that the heap has, as jemalloc has counted at the last refresh; UINT64_MAX: it is not known, as with
+ * another allocator. refresh: of all heaps of the process, which takes tens of microseconds. */
+uint64_t ap_arena_resident(const struct ap_arena *a);
+void ap_arenas_refresh(void);
 
 #endif

@@ -430,6 +430,7 @@ void ap_worker_consume(struct ap_worker *w)
         agent->run_time = ap_load_relaxed(&agent->consumer.queue->run_time);
         agent->outlier = (struct ap_outlier){.until = 0};
         ap_pace_begin(agent);
+        ap_agent_heap_tell(agent, w->seg->ops->now());
         agent->scanning = agent->first_scan = true; /* tasks may have waited here for years */
         agent->cursor = agent->stalled = 0;
     }

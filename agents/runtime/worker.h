@@ -59,6 +59,7 @@ struct ap_worker {
     uint32_t behind;     /* of these the latter */
     uint64_t timers_due; /* not after the first of their times; UINT64_MAX with none */
     uint64_t now; /* read when a batch begins and when a task ends */
+    uint64_t heaps_due; /* the heaps' figures are not refreshed before */
     struct ap_spin spin;
     struct ap_delegation *delegations, **delegations_end;
     uint32_t delegation_count;

@@ -270,6 +270,7 @@ void ap_worker_publish(struct ap_agent *agent)
     ap_queue_publish(&agent->consumer, agent->in_hand);
     ap_pace_look(agent, agent->worker->now);
     ap_placed_look(agent);
+    if (__builtin_expect(agent->worker->now >= agent->heap_due, 0)) ap_agent_heap_tell(agent, agent->worker->now);
     agent->shown = agent->in_hand;
     agent->unpublished = 0;
 }

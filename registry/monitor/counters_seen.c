@@ -215,6 +215,8 @@ static void see_times(const struct ap_segment *seg, uint32_t queue, struct seen_
     see_spread(&times.ran, &a->ran);
     a->times_ejected = times.ejected;
     a->lost = times.lost;
+    a->heap = a->up ? times.heap : AP_NO_VALUE;
+    a->heap_resident = a->up ? times.resident : AP_NO_VALUE;
 }
 
 /* False: its record is being changed, or is no instance's any more. */

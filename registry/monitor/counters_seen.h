@@ -61,7 +61,7 @@ struct seen_agent {
     uint32_t queue;
     bool up;
     uint64_t started, done, failed, late, crashed, expired, cancelled, retried, refused, taken, probes, rounds;
-    uint64_t queued, running, oldest, run_time, pace, ejected, ejections, times_ejected, lost;
+    uint64_t queued, running, oldest, run_time, pace, ejected, ejections, times_ejected, lost, heap, heap_resident;
     struct seen_times waited, ran;
     char service[APIARY_NAME_MAX + 1], instance[APIARY_NAME_MAX + 1], name[APIARY_NAME_MAX + 1];
 };

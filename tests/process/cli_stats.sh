@@ -76,6 +76,9 @@ expect 0 'refused: an unknown capability of caller .shop.: 1 times APIARY_ENOCAP
 expect 4 "nothing is known of 'nothing'" apiary stats nothing
 expect 64 'interval' apiary stats --interval never
 is "['failing']" "[a['agent'] for a in d['agents']]" failing
+# What an agent has allocated is known; the physical memory of that where jemalloc is the allocator, which no sanitizer has.
+is "True" "agent('echo')['heap_bytes'] > 0"
+is "True" "agent('echo')['heap_resident_bytes'] is None or agent('echo')['heap_resident_bytes'] >= 0"
 # Each task that was delegated had one pick; each of the commands is a lane, whose first search and pick are measured.
 is "11" "d['registry']['picks']['only']"
 is "11 True" "'%(measured)d' % d['registry']['times']['pick'] + ' %s' % (d['registry']['times']['search']['measured'] >= 11)"

@@ -33,6 +33,11 @@ int mallctl(const char *name, void *old, size_t *old_size, void *new, size_t new
         cr_expect_eq(*(unsigned *)new, CACHE);
     }
     if (old == NULL) return 0;
+    if (strcmp(name, "stats.arenas.5.resident") == 0) {
+        cr_expect_eq(*old_size, sizeof(size_t));
+        *(size_t *)old = 4096;
+        return 0;
+    }
     cr_expect_eq(*old_size, sizeof(unsigned));
     *(unsigned *)old = strcmp(name, "arenas.create") == 0 ? ARENA : CACHE;
     return 0;
@@ -136,4 +141,18 @@ Test(arena, of_malloc_where_jemalloc_gives_none)
         cr_expect_str_eq(told, rows[i][1]);
         cr_expect_eq(blocks_out, 0);
     }
+}
+
+Test(arena, physical_memory_is_known_where_jemalloc_tells_it)
+{
+    struct ap_arena a = {.jemalloc = false};
+
+    cr_expect_eq(ap_arena_resident(&a), UINT64_MAX);
+    ap_arena_open(&a);
+    ap_arenas_refresh();
+    cr_expect_not_null(strstr(told, "epoch "));
+    cr_expect_eq(ap_arena_resident(&a), 4096);
+    strcpy(refused, "stats.arenas.5.resident");
+    cr_expect_eq(ap_arena_resident(&a), UINT64_MAX);
+    ap_arena_close(&a);
 }

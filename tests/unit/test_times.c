@@ -222,6 +222,35 @@ Test(times, counts_that_cannot_be_are_found)
 
 /* ---- anew -------------------------------------------------------------------------------------------------------- */
 
+/* It is told when a worker begins, with its tasks every 10 s, and gone with its agent. */
+Test(times, what_an_agents_heap_has)
+{
+    struct ap_agent *agent = &hive.agents[0];
+    struct ap_times_copy copy = times_of(0);
+
+    cr_expect_eq(copy.heap, 0);
+    agent->arena.allocated = 640;
+    asked("first", NULL, 0, 0);
+    cr_expect_eq(ap_worker_serve(&hive.worker), 1);
+    ap_worker_publish(agent);
+    copy = times_of(0);
+    cr_expect_eq(copy.heap, 0);
+    ap_add_relaxed(&clock_now, AP_HEAP_TOLD);
+    asked("first", NULL, 0, 0);
+    cr_expect_eq(ap_worker_serve(&hive.worker), 1);
+    ap_worker_publish(agent);
+    copy = times_of(0);
+    cr_expect_eq(copy.heap, 640);
+    ap_times_heap(agent->times, 7, 4096);
+    copy = times_of(0);
+    cr_expect(copy.heap == 7 && copy.resident == 4096);
+    ap_queue_begin(b->seg, agent->queue, true);
+    copy = times_of(0);
+    cr_expect(copy.heap == UINT64_MAX && copy.resident == UINT64_MAX);
+    agent->arena.allocated = 0;
+    ap_worker_consume(&hive.worker);
+}
+
 Test(times, another_agent_begins_with_empty_ones)
 {
     uint32_t queue = hive.agents[0].queue;

@@ -32,9 +32,15 @@ static const char *instance_text(const struct stats_agent *a, char ret[2 * APIAR
     return ret;
 }
 
+/* "-": it is not known, as physical memory without jemalloc, or the agent is gone. */
+static const char *heap_text(const struct stats_agent *a, uint64_t bytes, char ret[32])
+{
+    return a->agent.open && bytes != UINT64_MAX ? tool_format_bytes(bytes, ret) : "-";
+}
+
 static void agent_row(struct tool_table *table, const struct stats_agent *a, uint64_t span)
 {
-    char name[2 * APIARY_NAME_MAX + 2], age[32], numbers[8][24], rate[24];
+    char name[2 * APIARY_NAME_MAX + 2], age[32], numbers[8][24], rate[24], heap[2][32];
     tool_table_add(table, (const char *const[]){instance_text(a, name), a->agent.name, stats_number(a->agent.depth, numbers[0]),
                                                 a->oldest != 0 ? tool_format_duration(a->oldest, age) : "-",
                                                 stats_number(a->times.waited.count, numbers[1]),
@@ -43,6 +49,7 @@ static void agent_row(struct tool_table *table, const struct stats_agent *a, uin
                                                 stats_number(a->retried, numbers[4]),
                                                 stats_number(a->times.lost, numbers[5]), stats_number(a->crashed, numbers[6]),
                                                 stats_number(a->times.ejected, numbers[7]),
+                                                heap_text(a, a->times.heap, heap[0]), heap_text(a, a->times.resident, heap[1]),
                                                 rate_text(a->times.ran.count, span, rate)});
 }
 
@@ -50,7 +57,7 @@ static void print_agents(const struct stats *s)
 {
     struct tool_table *table = tool_table_new(
         (const char *const[]){"instance", "agent", ">queued", ">oldest", ">started", ">done", ">failed", "?>retried", "?>lost",
-                              "?>crashed", "?>ejected", s->span != 0 ? ">rate" : "?>rate", NULL});
+                              "?>crashed", "?>ejected", "?>heap", "?>resident", s->span != 0 ? ">rate" : "?>rate", NULL});
     for (size_t i = 0; i < s->agent_count; i++) agent_row(table, &s->agents[i], s->span);
     tool_table_print(table, stdout);
 }

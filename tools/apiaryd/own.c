@@ -216,8 +216,8 @@ static void own_open(struct own_server *s, uint64_t now)
         close(fd);
     }
     if (strcmp(why, s->told) != 0) {
-        ap_log(4, "/health and /metrics of '%s' are not served: %s; it is tried again (its listen names another address)", s->service,
-               why);
+        ap_log(4, "/health and /metrics of '%s' are not served: %s; it is tried again (listen there names another address)",
+               s->service, why);
         ap_event_log_more(s->of->a->seg, AP_EVENT_HTTP_UNSERVED, s->of->a->anchor->lane.index, ap_address_port(&s->address), 0, 0,
                           why, strlen(why));
     }

@@ -22,6 +22,8 @@ void dump_part_times(const struct dump *d, const struct dump_options *options, j
         json_object_set_new(o, "ran", tool_spread_json(&times.ran));
         json_object_set_new(o, "lost", dump_number(times.lost));
         json_object_set_new(o, "ejected", dump_number(times.ejected));
+        json_object_set_new(o, "heap_bytes", times.heap != UINT64_MAX ? dump_number(times.heap) : json_null());
+        json_object_set_new(o, "heap_resident_bytes", times.resident != UINT64_MAX ? dump_number(times.resident) : json_null());
         json_array_append_new(list, o);
     }
     json_object_set_new(whole, "times", list);

@@ -64,6 +64,12 @@ static json_t *stats_capabilities_json(const struct ap_segment *seg, const struc
     return list;
 }
 
+/* That of one that is gone is, too. */
+static json_t *heap_json(const struct stats_agent *a, uint64_t bytes)
+{
+    return a->agent.open && bytes != UINT64_MAX ? tool_json_number(bytes) : json_null();
+}
+
 static json_t *stats_agent_json(const struct ap_segment *seg, const struct stats *s, const struct stats_agent *a)
 {
     json_t *o = json_object();
@@ -84,6 +90,8 @@ static json_t *stats_agent_json(const struct ap_segment *seg, const struct stats
     json_object_set_new(o, "retried", tool_json_number(a->retried));
     json_object_set_new(o, "lost", tool_json_number(a->times.lost));
     json_object_set_new(o, "ejected", tool_json_number(a->times.ejected));
+    json_object_set_new(o, "heap_bytes", heap_json(a, a->times.heap));
+    json_object_set_new(o, "heap_resident_bytes", heap_json(a, a->times.resident));
     json_object_set_new(o, "rate", rate_json(a->times.ran.count, s->span));
     json_object_set_new(o, "waited", tool_spread_json(&a->times.waited));
     json_object_set_new(o, "ran", tool_spread_json(&a->times.ran));
