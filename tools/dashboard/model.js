@@ -75,6 +75,7 @@ export function build(status, services, metrics, stats, calls) {
         cpu: sumBy(metrics, 'apiary_process_cpu_seconds_total', toldOfInstance),
         memory: sumBy(metrics, 'apiary_process_private_bytes', toldOfInstance),
         oldest: sumBy(metrics, 'apiary_agent_oldest_queued_seconds', toldOfAgent),
+        heap: sumBy(metrics, 'apiary_agent_heap_resident_bytes', toldOfAgent) || sumBy(metrics, 'apiary_agent_heap_bytes', toldOfAgent),
     };
     const spreads = agentSpreads(stats), pairs = pairsOf(calls) || pairsOf(stats);
     const byName = new Map();
@@ -86,7 +87,8 @@ export function build(status, services, metrics, stats, calls) {
     for (const row of services ? services.agents : []) {
         const service = get(row.service), key = agentKey(row);
         const oldest = told.oldest ? told.oldest.get(key) ?? null : null;
-        const agent = {...row, key, oldest: oldest === null ? null : oldest * 1e9, ...(spreads.get(key) || {run: null, wait: null})};
+        const heap = told.heap ? told.heap.get(key) ?? null : null;
+        const agent = {...row, key, heap, oldest: oldest === null ? null : oldest * 1e9, ...(spreads.get(key) || {run: null, wait: null})};
         service.agents.push(agent);
         if (agent.oldest !== null) service.oldest = Math.max(service.oldest || 0, agent.oldest);
     }

@@ -34,6 +34,7 @@ function agentTable(app) {
         {key: 'running', title: 'Running', width: 78, numeric: true, desc: true, sort: (r) => r.agent.running, text: (r) => count(r.agent.running)},
         {key: 'oldest', title: 'Oldest', width: 82, numeric: true, desc: true, sort: (r) => r.agent.oldest,
          text: (r) => (r.agent.queued > 0 ? duration(r.agent.oldest) : NONE)},
+        {key: 'heap', title: 'Heap', width: 82, numeric: true, desc: true, sort: (r) => r.agent.heap, text: (r) => bytes(r.agent.heap)},
     ]});
 }
 
