@@ -149,6 +149,8 @@ page said
 quiet='{"said": [], "hosts": ["'${http#http://}'"]}'
 [ "$answer" = "$quiet" ] || fail "the page said something, or asked another host: $answer"
 page js "location.hash = '#/overview?w=5m'"
+past_has() { body_of "/v1/history?step=10s" | python3 -c 'import json, sys; sys.exit(not any("done" in r for s in json.load(sys.stdin)["steps"] for r in s["rows"]))'; }
+until_true past_has
 kill -9 "$daemon"
 wait "$daemon" 2>/dev/null
 page until 'document.querySelector("#link").dataset.link === "down" && document.querySelector("#link").innerText.includes("does not answer")'
@@ -163,6 +165,34 @@ page until 'document.querySelector(".chart").querySelectorAll(".no-data").length
 figure 'Services passing' 'v === "2 of 2"'
 page look 'after the gap'
 page said # of the refused connections
+
+# ---- a page that is opened then shows the past at once, the gap of it is marked, and nothing is told of it
+
+of_past() # of_past EXPRESSION of app, the gap g and the points of the rate
+{
+    echo "import('./main.js').then(async ({app}) => { const {rates} = await import('./overview.js'); const g = app.past.gaps[0];" \
+        "const points = rates(app.stores.services, '', app.window, 120); return $1; })"
+}
+page open about:blank
+page open "$http/#/overview?w=15m&p=99.99"
+page until "$up"
+page js 'import("./main.js").then(({app}) => { window.looked = app; })'
+page until 'window.looked.past.gaps.length === 1'
+page js "$(of_past 'points.some((p) => p.t <= g.from && p.v > 0)')"
+[ "$answer" = true ] || fail 'what was before the gap is not shown'
+page js "$(of_past 'points.filter((p) => p.t > g.from + 2000 && p.t < g.to + 2000).every((p) => p.v === null)')"
+[ "$answer" = true ] || fail 'something is told of the gap'
+figure Success '/^[0-9.]+ %$/.test(v)'
+page until 'document.querySelector(".chart").querySelectorAll(".no-data").length === 2'
+page js 'document.querySelectorAll(".chart .mark").length > 0'
+[ "$answer" = true ] || fail 'no events below the charts'
+page js "location.hash = '#/swarm/text_service?w=1w&p=50'"
+page until 'document.querySelectorAll(".cell").length > 0'
+page js "location.hash = '#/swarm/text_service?w=1m&p=99.9'"
+page until 'window.looked.windowName === "1m"'
+page look 'the past'
+page said
+[ "$answer" = "$quiet" ] || fail "the page said something of the past: $answer"
 
 exec {browser[1]}>&- # it closes the browser
 wait "$browser_pid"

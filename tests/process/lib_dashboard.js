@@ -103,7 +103,7 @@
         const store = new Store(['done'], ['queued']);
         const add = (t, done, broken) => {
             store.begin(t, broken);
-            store.count('a', 'a/0', {done});
+            store.count('a', 'a/0', {done, run: spread.fromPairs([[10, done]], 0)});
             store.gauge('a', {queued: null});
             store.end();
         };
@@ -115,8 +115,19 @@
         same('since the page was opened', [w.span, w.count('done')], [3000, 9]);
         same('gauge that is not told', Number.isNaN(store.value(store.samples[0], 'a', 'queued')), true);
         same('gaps', store.steps(10000, 100).map((one) => one.broken), [false, false, true]);
-        store.before([-2000, -1000], [{key: 'a', field: 'done', values: [990, 996]}]);
-        same('with a history', store.between('a', store.samples[0], store.samples[1]).count('done'), 6);
+        const past = (t, watched, done) => ({t, watched, rows: new Map([['a', {done, queued: done, run: spread.fromPairs([[10, done]], 0)}]])});
+        for (let again = 0; again < 2; again++) { // the second one takes the place of the first
+            store.before([past(-40000, 10000, 6), past(-30000, 10000, 4), past(-1000, 9000, 2), past(9000, 10000, 7)], 10000, []);
+            same('times of the past', store.samples.map((one) => one.t), [-50000, -40000, -30000, -10000, -1000, 0, 1000, 2000, 3000]);
+            same('a step', store.between('a', store.samples[0], store.samples[1]).count('done'), 6);
+            same('a gap', [store.between('a', store.samples[2], store.samples[3]), store.samples[3].broken], [null, true]);
+            same('a gauge in a gap', Number.isNaN(store.value(store.samples[3], 'a', 'queued')), true);
+            same('steps wider than those of the past', store.steps(60000, 2).map(({a, b, broken}) => [a.t, b.t, broken]),
+                [[-50000, -30000, false], [-30000, -10000, true], [-10000, 2000, false], [2000, 3000, true]]);
+            const all = store.window('a', 1e6);
+            same('past and present', [all.span, all.count('done'), all.run().count], [32000, 21, 21]);
+            same('from the past on', store.between('a', store.samples[4], store.samples[6]).run().count, 5);
+        }
         for (let t = 4000; t < 4000000; t += 1000) add(t, t);
         if (store.samples.length > 2000) wrong.push('old samples stay');
         return wrong;

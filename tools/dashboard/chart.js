@@ -11,8 +11,14 @@ let patterns = 0;
 function unknown(app, from, to, store) {
     const first = store.samples[0], parts = [];
     if (!first || first.t > from) parts.push({from, to: Math.min(to, first ? first.t : to)});
-    for (const gap of app.gaps) parts.push({from: gap.from, to: gap.to || to});
-    return parts.filter((p) => p.to > from && p.from < to && p.to - p.from > 1).map((p) => ({from: Math.max(from, p.from), to: Math.min(to, p.to)}));
+    for (const gap of [...app.past.gaps, ...app.gaps]) parts.push({from: gap.from, to: gap.to || to});
+    const seen = parts.filter((p) => p.to > from && p.from < to && p.to - p.from > 1).sort((a, b) => a.from - b.from), joined = [];
+    for (const p of seen) { /* the page and the coordinator may tell the same one */
+        const last = joined[joined.length - 1];
+        if (last && p.from <= last.to) last.to = Math.max(last.to, Math.min(to, p.to));
+        else joined.push({from: Math.max(from, p.from), to: Math.min(to, p.to)});
+    }
+    return joined;
 }
 
 class Plot {

@@ -4,6 +4,7 @@ import {duration, clock} from './format.js';
 import {ask, askAll, isAbsent, link} from './source.js';
 import {build, METRICS, newStores, record} from './model.js';
 import {eventsOf} from './marks.js';
+import {readPast} from './past.js';
 import * as overview from './overview.js';
 import * as flow from './flow.js';
 import * as swarm from './swarm.js';
@@ -17,13 +18,13 @@ const PERCENTILES = ['50', '90', '95', '99', '99.9', '99.99'];
 const EACH = 2000; /* ms between two samples; longer where an answer takes long, so that watching costs little */
 const SLOWEST = 20000;
 const HIDDEN = 15000; /* where nobody sees the page */
-const EVENTS = 500; /* newest ones that are asked for */
+const EVENTS = 500, EVENTS_LONG = 1000; /* newest ones that are asked for; of a window of hours */
 
 const $ = (id) => document.getElementById(id);
 
 export const app = {
     model: null, stores: newStores(), events: null, view: null, name: '', argument: '', query: new URLSearchParams(),
-    window: 300e3, windowName: '5m', percentile: '99', q: 0.99, opened: Date.now(), gaps: [],
+    window: 300e3, windowName: '5m', percentile: '99', q: 0.99, opened: Date.now(), gaps: [], past: {gaps: []},
     ask, askAll, isAbsent, link,
     /* Writes what the reader chose into the address; null takes it out. */
     choose(changes, push) {
@@ -143,9 +144,9 @@ async function sample() {
         }
         record(app.stores, app.model, at, broken);
         broken = false;
-        if (turn++ % 3 === 0) app.events = eventsOf(await ask('events', {limit: EVENTS}));
+        if (turn++ % 3 === 0) app.events = eventsOf(await ask('events', {limit: app.window > 3600e3 ? EVENTS_LONG : EVENTS}));
         await refreshView();
-        if (turn === 1) askHistory();
+        askHistory();
     } catch (e) {
         if (!link.down) console.error(e); /* else the head of the page says it */
         if (!broken) app.gaps.push({from: app.model ? app.model.at : app.opened, to: null});
@@ -176,25 +177,20 @@ async function refreshView() {
     if (view === app.view) draw();
 }
 
+/* What was before the page was opened, as finely as the window shows it. */
 let askedFor = null;
 async function askHistory() {
     if (!app.model || askedFor === app.windowName) return;
-    askedFor = app.windowName;
-    const since = Math.floor((Date.now() - app.window) / 1000), step = Math.max(2, Math.round(app.window / 1000 / 300));
-    const store = app.stores.services, columns = [];
-    let times = null;
+    const name = app.windowName;
+    askedFor = name;
     try {
-        for (const field of store.fields) {
-            const told = await ask('history', {metric: field, since, step});
-            if (told === null) return;
-            times = times || told.series.reduce((most, s) => Math.max(most, s.values.length), 0);
-            for (const s of told.series) columns.push({key: s.service, field, values: s.values});
-        }
+        const past = await readPast(app);
+        if (past === null || name !== app.windowName) return; /* another one was chosen meanwhile */
+        app.past = past;
     } catch (e) {
-        askedFor = null; /* it is asked for again with the next change */
+        askedFor = null; /* it is asked for again with the next change, or when the coordinator answers again */
         return;
     }
-    store.before(Array.from({length: times || 0}, (_, i) => (since + i * step) * 1000), columns);
     draw();
 }
 

@@ -164,7 +164,7 @@ export const pairKey = (p) => `${p.caller}\n${p.service}\n${p.capability}`;
 export function judge(store, key, ms, q) {
     const w = store.window(key, ms);
     if (!w) return {span: 0, rate: null, ended: null, done: null, failed: null, run50: null, run: null, wait: null, cpu: null, tasks: 0};
-    const done = w.count('done'), failed = w.count('failed') + w.count('late');
+    const done = w.count('done'), failed = w.count('failed'); /* those that were late are among them */
     const run = w.run(), wait = w.wait();
     return {span: w.span, rate: done + failed >= 0 ? (done + failed) / (w.span / 1000) : null, ended: done + failed, done, failed, spread: run,
             waits: wait, q, cpu: store.column.has('cpu') ? w.count('cpu') / (w.span / 1000) : null};

@@ -10,12 +10,12 @@ import {hashOf} from './main.js';
 
 const SPARKS = 30;
 
-/* The steps of a row's rate, for lines. */
-export function rates(store, key, ms, bins, fields = ['done', 'failed', 'late']) {
+/* The steps of a row's rate, for lines. What came in a gap came at no known time: it is in no step. */
+export function rates(store, key, ms, bins, fields = ['done', 'failed']) {
     return store.steps(ms, bins).map(({a, b, broken}) => {
         const w = store.between(key, a, b);
         const n = w ? fields.reduce((sum, f) => sum + w.count(f), 0) : NaN;
-        return {t: b.t, v: Number.isNaN(n) ? null : n / (w.span / 1000), broken};
+        return {t: b.t, v: broken || Number.isNaN(n) ? null : n / (w.span / 1000), broken};
     });
 }
 
@@ -30,7 +30,7 @@ export function gauges(store, key, ms, bins, field) {
 export function quantiles(store, key, ms, bins, kind, q) {
     return store.steps(ms, bins).map(({a, b, broken}) => {
         const w = store.between(key, a, b);
-        return {t: b.t, v: w && w[kind]() ? quantile(w[kind](), q) : null, broken};
+        return {t: b.t, v: !broken && w && w[kind]() ? quantile(w[kind](), q) : null, broken};
     });
 }
 
@@ -63,7 +63,7 @@ export function open(root, app) {
         drawTotals(app, figures, rows);
         const store = app.stores.services, to = app.model.at, events = eventsIn(app.events, to - app.window, to);
         traffic.draw(app, store, [{name: 'tasks', tone: 'main', points: rates(store, ALL, app.window, 120)}], events);
-        failures.draw(app, store, [{name: 'failures', tone: 'bad', points: rates(store, ALL, app.window, 120, ['failed', 'late'])}], events);
+        failures.draw(app, store, [{name: 'failures', tone: 'bad', points: rates(store, ALL, app.window, 120, ['failed'])}], events);
         waiting.draw(app, store, [{name: 'queued', tone: 'main', points: gauges(store, ALL, app.window, 120, 'queued')}], events, {least: 4});
         const wanted = (app.query.get('f') || '').toLowerCase();
         table.rows(rows.filter((r) => !wanted || r.service.name.toLowerCase().includes(wanted) || stateWord(r.service).includes(wanted)));

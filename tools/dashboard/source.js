@@ -1,10 +1,4 @@
-/* source.js - asks apiaryd. A source that it does not offer is absent (null), and is asked for again now and then.
- *
- * /v1/history?metric=NAME&since=SECONDS&step=SECONDS, where it is offered, answers what was before the page was opened:
- *   {"schema": 1, "metric": "finished", "since": 1796112000, "step": 10,
- *    "series": [{"service": "ai_service", "values": [12, 13, null, ...]}, ...]}
- * since is in seconds since 1970, and values[i] is of since + i * step; null: no data. A metric is a field of store.js, as it counts.
- */
+/* source.js - asks apiaryd. A source that it does not offer is absent (null), and is asked for again now and then. */
 
 const PATHS = {
     status: 'v1/status', services: 'v1/services', metrics: 'v1/metrics', stats: 'v1/stats', pairs: 'v1/pairs', events: 'v1/events',

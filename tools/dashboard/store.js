@@ -1,14 +1,17 @@
-/* store.js - what was counted at which time, as long as the page is open; older samples where there is a history.
+/* store.js - what was counted at which time: since the page was opened, and before that as the coordinator has kept it.
  *
- * ROWS      A row is a service, or an agent. Counters are kept as what has come since the page was opened, so that a process that starts
+ * ROWS      A row is a service, an agent, or a pair. Counters are kept as what has come since some moment, so that a process that starts
  *           anew takes nothing away; gauges as they are. NaN: not known.
  * GAPS      A sample that is `broken` follows a time in which nobody answered: what was counted meanwhile is in its counters, but when
  *           it happened is not known, and no line is drawn over it.
+ * PAST      Samples that the coordinator has kept are `old`, and come before all others. What was counted while nobody looked is in
+ *           none; `lost` is how much of the time before a sample that was, and no rate is by it.
  * THINNING  When there are too many samples, older ones go: what stays lies the further apart, the older it is.
  */
 import {EMPTY, plus, since} from './spread.js';
 
 const NUMBERS = 3e6; /* that a store keeps, more or less */
+const TOLERATED = 1500; /* ms between two steps that somebody looked at, as looks are not to the millisecond */
 
 export class Store {
     constructor(counters, gauges) {
@@ -17,6 +20,8 @@ export class Store {
         this.column = new Map(this.fields.map((f, i) => [f, i]));
         this.rows = new Map();
         this.samples = [];
+        this.first = null; /* of those that are not old */
+        this.past = {run: [], wait: [], lost: 0}; /* all of it */
         this.sources = new Map(); /* of what a row sums up: its last counts */
         this.told = new Set(); /* what was told in an earlier sample: only of this a source that is new has all counted since then */
         this.telling = new Set();
@@ -25,10 +30,10 @@ export class Store {
     }
 
     begin(t, broken) {
-        this.now = {t, broken: broken && this.samples.length > 0, values: new Float64Array(this.rows.size * this.fields.length).fill(NaN), run: [], wait: []};
+        this.now = {t, broken: broken && this.first !== null, old: false, lost: 0, values: new Float64Array(this.rows.size * this.fields.length).fill(NaN), run: [], wait: []};
     }
 
-    row(key) {
+    place(key) {
         let i = this.rows.get(key);
         if (i === undefined) {
             i = this.rows.size;
@@ -36,6 +41,11 @@ export class Store {
             this.sums.push(new Float64Array(this.counters.length));
             this.spreads.push({run: EMPTY, wait: EMPTY});
         }
+        return i;
+    }
+
+    row(key) {
+        const i = this.place(key);
         const need = (i + 1) * this.fields.length;
         if (this.now.values.length < need) {
             const more = new Float64Array(Math.max(need, this.now.values.length * 2)).fill(NaN);
@@ -77,6 +87,7 @@ export class Store {
 
     end() {
         this.samples.push(this.now);
+        this.first = this.first || this.now;
         this.told = new Set(this.telling);
         const most = Math.min(2000, Math.max(60, Math.floor(NUMBERS / Math.max(1, this.rows.size * this.fields.length))));
         if (this.samples.length > most) this.thin();
@@ -98,18 +109,31 @@ export class Store {
         return at < sample.values.length ? sample.values[at] : NaN;
     }
 
-    /* What came between two samples: {span (ms), count(field), run(), wait()}; null where there is no such pair. */
+    /* The time up to a sample in which nobody looked, from the oldest one on. */
+    lost(sample) {
+        return sample.old ? sample.lost : this.past.lost;
+    }
+
+    spreadBetween(kind, i, a, b) {
+        if (!b[kind][i]) return null;
+        if (b.old || !a.old) return since(b[kind][i], a[kind][i] || EMPTY);
+        return plus(since(this.past[kind][i] || EMPTY, a[kind][i] || EMPTY), since(b[kind][i], this.first[kind][i] || EMPTY));
+    }
+
+    /* What came between two samples: {span (ms that somebody looked), count(field), run(), wait()}; null where there is no such pair. */
     between(key, a, b) {
         const i = this.rows.get(key);
         if (i === undefined || !a || !b || a.t >= b.t) return null;
+        const span = b.t - a.t - (this.lost(b) - this.lost(a));
+        if (span <= 0) return null;
         return {
-            span: b.t - a.t,
+            span,
             count: (field) => {
                 const to = this.value(b, key, field), from = this.value(a, key, field);
                 return Number.isNaN(from) ? to : to - from; /* it was not there: all of it has come since */
             },
-            run: () => (b.run[i] ? since(b.run[i], a.run[i] || EMPTY) : null),
-            wait: () => (b.wait[i] ? since(b.wait[i], a.wait[i] || EMPTY) : null),
+            run: () => this.spreadBetween('run', i, a, b),
+            wait: () => this.spreadBetween('wait', i, a, b),
         };
     }
 
@@ -139,50 +163,89 @@ export class Store {
         const last = this.samples[this.samples.length - 1], steps = [];
         if (!last) return steps;
         const start = last.t - ms, step = ms / bins;
-        let a = null, broken = false;
+        let a = null, before = null;
         for (const sample of this.samples) {
             if (sample.t < start) continue;
-            if (sample.broken) broken = true;
-            if (a && sample.t - a.t < step && !sample.broken && sample !== last) continue;
+            const broken = Boolean(sample.broken);
+            if (broken && a && before !== a) { /* what came before a gap is not told of the gap */
+                steps.push({a, b: before, broken: false});
+                a = before;
+            }
+            before = sample;
+            if (a && sample.t - a.t < step && !broken && sample !== last) continue;
             if (a) steps.push({a, b: sample, broken});
             a = sample;
-            broken = false;
         }
         return steps;
     }
 
-    /* What a history tells of the time before: of each row and field values at the same times, with null for no data. */
-    before(times, columns) {
-        if (this.samples.length === 0) return;
-        const first = this.samples[0], width = this.fields.length;
-        const old = times.filter((t) => t < first.t).map((t) => ({t, broken: false, values: new Float64Array(this.rows.size * width).fill(NaN), run: [], wait: []}));
-        for (const {key, field, values} of columns) {
-            const i = this.rows.get(key), column = this.column.get(field);
-            if (i === undefined || column === undefined) continue;
-            const at = i * width + column;
-            let sum = first.values[at], later = null;
-            for (let k = old.length - 1; k >= 0; k--) {
-                const value = values[k];
-                if (value === null || value === undefined) {
-                    later = null;
-                    continue;
-                }
-                if (column < this.counters.length) {
-                    if (later !== null) sum -= later >= value ? later - value : later;
-                    later = value;
-                    old[k].values[at] = sum;
-                } else {
-                    old[k].values[at] = value;
-                }
+    /* What the coordinator has kept of the time before the first sample, in place of what it told before.
+     * steps: [{t, watched, rows: Map(key -> {field: value, ..., run: spread, wait: spread})}], the oldest first; gaps: [{from, to}]. */
+    before(steps, width, gaps) {
+        const {first} = this;
+        if (!first) return;
+        const told = steps.filter((step) => step.t <= first.t), total = new Map();
+        for (const step of told) for (const key of step.rows.keys()) total.set(this.place(key), null);
+        const places = [...total.keys()], past = {run: [], wait: [], lost: 0};
+        const sums = this.startOf(told), old = [];
+        let at = told.length ? told[0].t - width : first.t;
+        const keep = (t, broken) => {
+            const values = new Float64Array(this.rows.size * this.fields.length).fill(NaN);
+            for (const i of places) values.set(sums.subarray(i * this.counters.length, (i + 1) * this.counters.length), i * this.fields.length);
+            old.push({t, broken, old: true, lost: past.lost, values, run: [...past.run], wait: [...past.wait]});
+            return old[old.length - 1];
+        };
+        for (const step of told) {
+            const missed = step.t - at - step.watched;
+            if (old.length === 0) keep(step.t - step.watched, false);
+            else if (missed > TOLERATED) {
+                past.lost += missed;
+                keep(step.t - step.watched, true);
+            }
+            for (const [key, row] of step.rows) this.addPast(past, sums, this.rows.get(key), row);
+            this.setGauges(keep(step.t, false), step.rows, places);
+            at = step.t;
+        }
+        past.lost += Math.max(0, first.t - at); /* the step that is not over */
+        first.broken = told.length > 0 && (first.t - at > 3 * width || gaps.some((gap) => gap.to > at));
+        this.past = past;
+        this.samples = [...old, ...this.samples.filter((sample) => !sample.old)];
+    }
+
+    /* The counters with which the past begins: those with which it ends are those of the first sample. */
+    startOf(told) {
+        const sums = new Float64Array(this.rows.size * this.counters.length);
+        for (const [key, i] of this.rows) {
+            this.counters.forEach((field, c) => {
+                const value = this.value(this.first, key, field);
+                sums[i * this.counters.length + c] = Number.isNaN(value) ? 0 : value;
+            });
+        }
+        for (const step of told) {
+            for (const [key, row] of step.rows) {
+                this.counters.forEach((field, c) => { sums[this.rows.get(key) * this.counters.length + c] -= row[field] || 0; });
             }
         }
-        let empty = false;
-        for (const sample of old) { /* where nothing at all is known there is a gap */
-            const none = sample.values.every(Number.isNaN);
-            sample.broken = !none && empty;
-            empty = none;
+        return sums;
+    }
+
+    addPast(past, sums, i, row) {
+        this.counters.forEach((field, c) => { sums[i * this.counters.length + c] += row[field] || 0; });
+        for (const kind of ['run', 'wait']) if (row[kind]) past[kind][i] = plus(past[kind][i] || EMPTY, row[kind]);
+    }
+
+    /* Of a row that is not in a step nothing was queued or running. */
+    setGauges(sample, rows, places) {
+        for (const field of ['queued', 'running']) {
+            const column = this.column.get(field);
+            if (column !== undefined) for (const i of places) sample.values[i * this.fields.length + column] = 0;
         }
-        first.broken = empty;
-        this.samples = [...old.filter((sample) => !sample.values.every(Number.isNaN)), ...this.samples];
+        for (const [key, row] of rows) {
+            const base = this.rows.get(key) * this.fields.length;
+            for (let g = this.counters.length; g < this.fields.length; g++) {
+                const value = row[this.fields[g]];
+                if (value !== null && value !== undefined) sample.values[base + g] = value;
+            }
+        }
     }
 }

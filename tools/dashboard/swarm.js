@@ -142,7 +142,7 @@ export function open(root, app) {
         drawFigures(figures, figuresOf(app, service, judged));
         const series = (label, tone, points) => ({name: label, tone, points});
         traffic.draw(app, store, [series('ended', 'main', rates(store, chosen, app.window, BINS)),
-                                  series('failed', 'bad', rates(store, chosen, app.window, BINS, ['failed', 'late']))], events);
+                                  series('failed', 'bad', rates(store, chosen, app.window, BINS, ['failed']))], events);
         queue.draw(app, store, [series('queued', 'main', gauges(store, chosen, app.window, BINS, 'queued')),
                                 series('running', 'second', gauges(store, chosen, app.window, BINS, 'running'))], events, {least: 4});
         for (const plot of [times, heat]) plot.node.hidden = !told.spreads;
@@ -152,7 +152,7 @@ export function open(root, app) {
             times.draw(app, store, [series(`run p${app.percentile}`, 'main', quantiles(store, chosen, app.window, BINS, 'run', app.q)),
                                     series(`wait p${app.percentile}`, 'second', quantiles(store, chosen, app.window, BINS, 'wait', app.q))], events, {log: true});
             const steps = store.steps(app.window, HEAT_BINS).map(({a, b, broken}) => ({from: a.t, to: b.t, broken, w: store.between(chosen, a, b)}));
-            heat.draw(app, store, steps.filter((one) => one.w && one.w.run()).map((one) => ({...one, spread: one.w.run()})), events, app.q, quantile);
+            heat.draw(app, store, steps.filter((one) => !one.broken && one.w && one.w.run()).map((one) => ({...one, spread: one.w.run()})), events, app.q, quantile);
         }
         if (told.cpu) resources.draw(app, store, [series('processor', 'main', rates(store, chosen, app.window, BINS, ['cpu']))], events, {least: 0.01});
         instances.rows(service.instances);
