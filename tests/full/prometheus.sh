@@ -6,7 +6,7 @@ set -u
 command -v prometheus >/dev/null && command -v promtool >/dev/null || { echo 'prometheus is missing'; exit 77; }
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
 . "$APIARY_SOURCE/tests/process/lib_http.sh" || exit 1
-tools=$APIARY_SOURCE/tools/prometheus
+. "$APIARY_SOURCE/tests/process/lib_prometheus.sh" || exit 1
 cat >"$config" <<END
 meta_registry: {members: 64, lanes: 128, tasks: 1024}
 swarms:
@@ -36,29 +36,7 @@ done
 
 # ---- it scrapes, each second
 
-sed "s/127.0.0.1:4100/127.0.0.1:$port/; s/scrape_interval: .*/scrape_interval: 1s/; s|alerts.yaml|$tools/alerts.yaml|" "$tools/prometheus.yaml" >"$folder/prometheus.yaml"
-start "$folder/prometheus" prometheus --config.file "$folder/prometheus.yaml" --storage.tsdb.path "$folder/tsdb" --web.listen-address 127.0.0.1:0
-prometheus=$last
-own_port()
-{
-    local inode
-    for inode in $(find "/proc/$prometheus/fd" -lname 'socket:*' -printf '%l\n' | grep -o '[0-9]*'); do
-        awk -v i="$inode" '$4 == "0A" && $10 == i { print $2 }' /proc/net/tcp /proc/net/tcp6
-    done | sed -n 's/.*://p' | head -1
-}
-listens() { [ -n "$(own_port)" ]; }
-until_true listens
-at=$((16#$(own_port)))
-query() # query EXPRESSION: its one value, as a whole number
-{
-    python3 - "$at" "$1" <<'END'
-import json, sys, urllib.parse, urllib.request
-url = f"http://127.0.0.1:{sys.argv[1]}/api/v1/query?" + urllib.parse.urlencode({"query": sys.argv[2]})
-found = json.load(urllib.request.urlopen(url, timeout=600))["data"]["result"]
-print(round(float(found[0]["value"][1])) if found else "none")
-END
-}
-is() { [ "$(query "$1")" = "$2" ]; }
+scrape "$port"
 until_true is 'up{job="apiary"}' 1
 
 # ---- a load of known outcome, in the midst of which the coordinator is killed

@@ -1,6 +1,6 @@
 /* storm - kills real processes under load and balances the books.
  *
- *   storm --bin DIR --plugin FILE [--clients N] [--seed N] [--seconds N] [--FAULT N]...
+ *   storm --bin DIR --plugin FILE [--clients N] [--seed N] [--seconds N] [--look COMMAND] [--FAULT N]...
  *
  * Services run as real queens: "work" in two instances, "other", which offers a part of the same, "frail", for whose capability
  * another stands in, and "calm". Clients (children of this program) keep a window of tasks open and write what they know of each
@@ -16,7 +16,8 @@
  *   a failure, a hedge or a parent explains, and of what ends at once no more than queens were killed; parts came once and in
  *   order; a hedged task has one answer; no task was run where its caller's rules forbid it, and no more at once than its
  *   capability allows; calm's tasks never failed, and came first in the order of their client; no slot, block, lease, lane, member
- *   or ticket is left; shmdump --verify finds nothing.
+ *   or ticket is left; shmdump --verify finds nothing. With --look a command is run before all leave, which has the segment and the
+ *   ledger's numbers in its environment, and must succeed.
  */
 #include "tests/process/storm_client.h"
 
@@ -390,6 +391,7 @@ static struct fault {
 
 struct plan {
     unsigned clients, seed, seconds;
+    const char *look;
 };
 
 static unsigned *option_of(struct plan *p, const char *name)
@@ -412,6 +414,7 @@ static struct plan options(int argc, char **argv)
 
         if (strcmp(name, "bin") == 0) bin = argv[i + 1];
         else if (strcmp(name, "plugin") == 0) plugin = argv[i + 1];
+        else if (strcmp(name, "look") == 0) p.look = argv[i + 1];
         else if (number != NULL) *number = (unsigned)atoi(argv[i + 1]);
         else die("%s: usage: see the head of the source", argv[i]);
     }
@@ -449,6 +452,29 @@ static unsigned strangers(void)
 
     for (int i = FAULT_EXEC; i < FAULTS; i++) n += faults[i].done;
     return n;
+}
+
+static void tell(const char *name, uint64_t number)
+{
+    char text[24];
+
+    snprintf(text, sizeof text, "%llu", (unsigned long long)number);
+    setenv(name, text, 1);
+}
+
+/* 0: whoever looks agrees with the ledger. */
+static int look(const struct plan *p)
+{
+    uint64_t executions = 0;
+
+    for (size_t i = 0; i < 2 * (size_t)TASKS_MAX; i++) executions += executed[i];
+    setenv("STORM_SEGMENT", segment, 1);
+    tell("STORM_SUBMITTED", ap_load_relaxed(&shared->next));
+    tell("STORM_EXECUTIONS", executions);
+    tell("STORM_CALM", ap_load_relaxed(&order[1][0]) + ap_load_relaxed(&order[1][1]));
+    tell("STORM_KILLS", faults[FAULT_QUEEN].done + faults[FAULT_HOLDER].done + faults[FAULT_FRAIL].done);
+    fflush(stdout);
+    return system(p->look);
 }
 
 /* Everybody goes. */
@@ -518,6 +544,7 @@ int main(int argc, char **argv)
     bad |= balance_options(a->seg, faults[FAULT_QUEEN].done + faults[FAULT_HOLDER].done + faults[FAULT_FRAIL].done);
     verdict = verify();
     printf("shmdump --verify: %d\n", verdict);
+    if (p.look != NULL) bad |= look(&p) != 0;
     bad |= leave(&host);
     apiary_detach(a);
     bad |= leaks() != 0;
