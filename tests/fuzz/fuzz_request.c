@@ -1,6 +1,7 @@
 /* tests/fuzz/fuzz_request.c - requests to the HTTP server, as its library takes them apart: lines of method, path, Host, then
  * name: value of each header, key=value of each argument, an empty line and the body. What is answered is possible; what is
- * refused has a reason that can be shown; nothing is changed without the token, or by another page, and what is changed is within its bounds.
+ * refused has a reason that can be shown; nothing is changed without the token, or by another page, and what is changed is within
+ * its bounds.
  */
 #include <string.h>
 #include <strings.h>

@@ -126,7 +126,7 @@ class Page:
     def key(self, name, code=None, text=None):
         for kind in ("keyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=name, code=code or name,
-                      windowsVirtualKeyCode={"Tab": 9, "Enter": 13, "ArrowDown": 40, "ArrowUp": 38, "End": 35, "Home": 36}.get(name, 0),
+                      windowsVirtualKeyCode={"Tab": 9, "Enter": 13, "ArrowDown": 40, "ArrowUp": 38, "End": 35, "Home": 36, "Escape": 27}.get(name, 0),
                       **({"text": text} if text and kind == "keyDown" else {}))
 
     def shot(self, path, whole=False):

@@ -25,7 +25,7 @@ def do(page, command, rest):
     elif command == "js":
         return json.dumps(page.js(rest))
     elif command == "key":
-        page.key(rest)
+        page.key(rest, text="\r" if rest == "Enter" else None)
     elif command in ("look", "parts"):
         page.js(RULES)
         wrong = page.js("looks()" if command == "look" else "parts()")

@@ -41,6 +41,12 @@ export const app = {
             readHash();
         }
     },
+    /* Something was changed: it is looked at at once. */
+    again() {
+        if (timer === null) return;
+        clearTimeout(timer);
+        sample();
+    },
     go(view, argument) {
         location.hash = hashOf(view, argument);
     },

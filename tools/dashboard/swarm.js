@@ -8,6 +8,7 @@ import {quantile} from './spread.js';
 import {Table} from './table.js';
 import {gauges, quantiles, rates, stateTone, stateWord} from './overview.js';
 import {eventTable} from './events.js';
+import {serviceButtons} from './operate.js';
 
 const BINS = 120, HEAT_BINS = 60;
 
@@ -96,7 +97,13 @@ export function open(root, app) {
     const limitBox = h('div'), memoryBox = h('div');
     const limits = panel('Limits and terms', limitBox), memory = panel('Local memory', memoryBox);
     const untold = h('p', {class: 'absent panel', hidden: true}, 'This apiaryd does not tell how long tasks wait and run.');
-    const body = h('div', {class: 'body'}, figures, h('div', {class: 'charts'}, traffic.node, queue.node, times.node, resources.node), untold, heat.node,
+    const said = h('p', {class: 'done', hidden: true}); /* of a change, until another view is opened */
+    const operate = serviceButtons(() => app.model && app.model.services.get(chosen), (text) => {
+        said.hidden = false;
+        setText(said, text);
+        app.again();
+    });
+    const body = h('div', {class: 'body'}, operate, said, figures, h('div', {class: 'charts'}, traffic.node, queue.node, times.node, resources.node), untold, heat.node,
         instancePanel, agentPanel, h('div', {class: 'two'}, limits, memory), eventPanel);
     root.className = 'swarm';
     root.replaceChildren(h('div', {class: 'title'}, title, badge, reason, h('div', {class: 'aside'}, h('label', null, 'Service', pick, typed))), gone, body);

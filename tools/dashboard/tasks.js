@@ -2,6 +2,7 @@
 import {drawBadge, h, panel, setAttr, setText, toneOf} from './dom.js';
 import {bytes, clock, count, duration, NONE, plural} from './format.js';
 import {factsOf, timeLine} from './life.js';
+import {taskButton} from './operate.js';
 import {Table} from './table.js';
 
 const TABS = [['live', 'Live'], ['slow', 'Slow'], ['dead', 'Dead'], ['kept', 'Kept results']];
@@ -77,10 +78,21 @@ export function open(root, app) {
     const shown = h('div', {role: 'tabpanel', id: 'tasks-shown'}, missing, tables.live.node, tables.dead.node, tables.kept.node);
     const list = panel('Tasks', shown);
     list.firstChild.firstChild.after(tabs);
-    list.aside.append(said, slowerLabel, h('label', null, 'Search', search));
+    const changed = (text) => {
+        done.hidden = false;
+        setText(done, text);
+        app.again();
+    };
+    const done = h('p', {class: 'done', hidden: true}); /* of a change, until another view is opened */
+    let found = [];
+    const ofDead = h('span', {class: 'operate-buttons'}, taskButton('retry', 'Retry these', () => found, changed), taskButton('discard', 'Discard these', () => found, changed));
+    list.firstChild.after(done);
+    list.aside.append(ofDead, said, slowerLabel, h('label', null, 'Search', search));
     const one = h('div', {class: 'pad'}), closeOne = h('button', {type: 'button', class: 'button', onclick: () => app.choose({task: null})}, 'Close');
-    const detail = panel('Life of a task', one);
-    detail.aside.append(closeOne);
+    const detail = panel('Life of a task', one), chosen = {live: [], dead: [], kept: []};
+    const ofOne = {retry: taskButton('retry', 'Retry', () => chosen.dead, changed), discard: taskButton('discard', 'Discard', () => chosen.dead, changed),
+        cancel: taskButton('cancel', 'Cancel task', () => chosen.live, changed), forget: taskButton('forget', 'Forget result', () => chosen.kept, changed)};
+    detail.aside.append(...Object.values(ofOne), closeOne);
     root.className = 'tasks';
     root.replaceChildren(h('h1', {class: 'seen-by-readers'}, 'Tasks'), detail, list);
 
@@ -119,7 +131,8 @@ export function open(root, app) {
         missing.hidden = rows !== null;
         setText(missing, tab === 'slow' && told.tasks && !now ? 'This apiaryd does not tell how old tasks are.' : 'This apiaryd does not tell them.');
         for (const t of Object.values(tables)) t.node.hidden = t !== table || !rows;
-        const found = (rows || []).filter(matches);
+        found = (rows || []).filter(matches);
+        ofDead.hidden = tab !== 'dead' || found.length === 0;
         setText(said, rows ? `${plural(found.length, 'row')}${more[tab === 'slow' ? 'live' : tab] ? ', and more' : ''}` : '');
         if (rows) table.rows(found);
         drawOne();
@@ -131,6 +144,12 @@ export function open(root, app) {
         if (!id) return;
         const task = (told.tasks || []).find((t) => t.task === id);
         const dead = (told.dead || []).find((d) => d.task === id), kept = (told.kept || []).find((k) => k.task === id);
+        chosen.live = task && !ENDED.has(task.state) ? [task] : [];
+        chosen.dead = dead ? [dead] : [];
+        chosen.kept = kept && kept.ended ? [kept] : [];
+        ofOne.retry.hidden = ofOne.discard.hidden = !dead;
+        ofOne.cancel.hidden = chosen.live.length === 0;
+        ofOne.forget.hidden = chosen.kept.length === 0;
         const width = Math.max(260, one.clientWidth - 28);
         const next = JSON.stringify([task, dead, kept, task && !task.finished_ns ? now : 0, width]);
         if (next === made) return;
