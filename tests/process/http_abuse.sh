@@ -31,7 +31,7 @@ resident()
 ) &
 asking=$!
 before=$(resident)
-python3 "$APIARY_SOURCE/tests/process/lib_http_abuse.py" "$port" >"$folder/abuse" 2>&1 || fail "$(cat "$folder/abuse")"
+python3 "$APIARY_SOURCE/tests/process/lib_http_abuse.py" "$port" "$(apiary token)" >"$folder/abuse" 2>&1 || fail "$(cat "$folder/abuse")"
 after=$(resident)
 rm "$folder/asking"
 wait "$asking"
@@ -39,6 +39,9 @@ wait "$asking"
 echo "$(stat -c %s "$folder/asked") calls answered meanwhile; resident $before kB before, $after kB after"
 [ -n "$APIARY_SANITIZE" ] || [ "$((after - before))" -lt 200000 ] || fail "the daemon has grown from $before to $after kB"
 gone "$daemon" && fail "the daemon is gone: $(tail -3 "$folder/daemon")"
+
+expect 0 'ready' apiary status
+apiary events --kind operated 2>/dev/null | grep -q . && fail "somebody has changed something: $(apiary events --kind operated)"
 
 # All that were left open have ended; none was left to a reader's pleasure.
 none_left()
@@ -66,6 +69,24 @@ prlimit --pid "$daemon" --nofile="$most:$most"
 printf 'GET /livez HTTP/1.0\r\n\r\n' >&9
 grep -q '200 OK' <&9 || fail 'what waited for a descriptor was not answered'
 exec 9>&-
+# ---- without memory it refuses, and goes on; with some it answers again
+
+ulimit_data()
+{
+    prlimit --pid "$daemon" --data="$1"
+}
+ulimit_data "$(awk '/^VmData/ { print ($2 - 20000) * 1024 }' "/proc/$daemon/status")":unlimited
+lacks()
+{
+    for path in /metrics /v1/stats /v1/metrics /v1/tasks /v1/pairs; do ask "$path" 2>/dev/null | head -1; done | grep -qx 503
+}
+[ -n "$APIARY_SANITIZE" ] || until_true lacks
+gone "$daemon" && fail "the daemon is gone: $(tail -3 "$folder/daemon")"
+expect 0 '^ping$' apiary delegate echo ping
+ulimit_data unlimited:unlimited
+until_true status_of 200 /metrics
+until_true status_of 200 /v1/status
+
 kill -TERM "$daemon"
 wait "$daemon" || fail "the daemon left with $?: $(tail -3 "$folder/daemon")"
 ends

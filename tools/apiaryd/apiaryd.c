@@ -402,6 +402,7 @@ int main(int argc, char **argv)
         return tool_usage_error(&t, &usage, "--log-level: '%s' is not one of error, warning, info, debug", o.level);
     ap_log_level(tool_log_level(o.level));
     ap_log_part("apiaryd");
+    tool_spare_json();
     rc = tool_serve(&t);
     if (rc == TOOL_OK) rc = tool_first(&t);
     if (rc != TOOL_OK) return rc;

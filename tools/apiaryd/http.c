@@ -259,6 +259,7 @@ static void *http_main(void *user)
         MHD_run(h->daemon);
         connections_ended(h, fds + 4, n, now);
     }
+    tool_spare_free();
     return NULL;
 }
 
@@ -268,6 +269,7 @@ static void http_free(struct http *h)
 
     http_calls_end(h);
     if (h->daemon != NULL) MHD_stop_daemon(h->daemon);
+    if (h->lacking != NULL) MHD_destroy_response(h->lacking);
     for (int i = 0; i < 2; i++) {
         if (h->listeners[i].fd < 0) continue;
         close(h->listeners[i].fd);
@@ -305,6 +307,20 @@ static void http_make_token(const struct http *h)
     if (rc < 0) ap_log(4, "nothing can be changed over TCP: %s", why);
 }
 
+static struct MHD_Response *http_lacking(void)
+{
+    static char text[] = "{\"schema\":1,\"status\":503,\"error\":\"there is no memory for the answer; ask again later\"}";
+    struct MHD_Response *ret = MHD_create_response_from_buffer(sizeof text - 1, text, MHD_RESPMEM_PERSISTENT);
+
+    if (ret == NULL) return NULL;
+    if (MHD_add_response_header(ret, "Content-Type", "application/json") == MHD_YES &&
+        MHD_add_response_header(ret, "Cache-Control", "no-store") == MHD_YES &&
+        MHD_add_response_header(ret, "Retry-After", "1") == MHD_YES)
+        return ret;
+    MHD_destroy_response(ret);
+    return NULL;
+}
+
 struct http *http_start(apiary_t *a, const struct http_options *o, char why[HTTP_WHY])
 {
     struct http *h = tool_alloc(sizeof *h);
@@ -321,7 +337,8 @@ struct http *http_start(apiary_t *a, const struct http_options *o, char why[HTTP
                                      MHD_OPTION_CONNECTION_LIMIT, HTTP_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, HTTP_IDLE,
                                      MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_REQUEST, MHD_OPTION_NOTIFY_CONNECTION,
                                      http_notified, h, MHD_OPTION_NOTIFY_COMPLETED, http_completed, h, MHD_OPTION_END);
-    if (error == 0 && h->daemon == NULL) error = errno != 0 ? errno : ENOMEM;
+    h->lacking = http_lacking();
+    if (error == 0 && (h->daemon == NULL || h->lacking == NULL)) error = errno != 0 ? errno : ENOMEM;
     if (error == 0) http_make_token(h);
     if (error == 0) error = ap_thread_start(&h->thread, "apiary-http", http_main, h);
     if (error == 0) return h;

@@ -10,6 +10,8 @@
  * LIMITS    HTTP_CONNECTIONS at a time: where one more comes, the one goes that has had no answer for longest. A connection has
  *           HTTP_IDLE seconds for its next byte, and HTTP_WHOLE for a request with its answer. A request has HTTP_REQUEST bytes,
  *           all of its headers included (else 414 or 431). All answers that are not sent yet have HTTP_OWED bytes; then 503.
+ * MEMORY    An answer for which there is none becomes 503. The thread has some in reserve (tool_spare_begin), so that one that is
+ *           begun is finished, or fails, and does not end the coordinator.
  * JUDGED    by tools/common/request.h, and what is to be changed by tools/common/demand.h.
  * CHANGES   1 tools/operate does what operators ask for, as for a command, with a handle of its own for each request. Each leaves
  *           an event: who, why, what, and the answer's status.

@@ -63,6 +63,7 @@ struct http {
     bool accepting_local; /* of the connection that is being added */
     uint64_t rest;        /* CLOCK_MONOTONIC: nothing is accepted until then */
     uint64_t owed;        /* bytes of answers that are not sent yet */
+    struct MHD_Response *lacking; /* made beforehand, for when there is no memory for another one */
     struct http_call calls[HTTP_CALLS];
     char token[TOKEN_SIZE + 1], untold[TOKEN_WHY]; /* untold: why there is none; "": there is one */
 };

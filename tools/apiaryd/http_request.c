@@ -131,6 +131,12 @@ static void http_judge(struct http_request *r, const struct http_connection *c, 
         request_refuse(&r->asked.verdict, 503, "%u MiB of answers wait for their readers; ask again", (unsigned)(HTTP_OWED >> 20));
 }
 
+/* There is no memory for the answer. */
+static enum MHD_Result http_lacks(const struct http *h, struct MHD_Connection *connection)
+{
+    return MHD_queue_response(connection, 503, h->lacking);
+}
+
 static enum MHD_Result http_reply(struct http_request *r, bool last)
 {
     struct supervisor_call call = {.fd = -1};
@@ -139,10 +145,15 @@ static enum MHD_Result http_reply(struct http_request *r, bool last)
 
     if (r->called) {
         ok = r->answered;
+    } else if (!tool_spare_begin()) {
+        ok = false;
     } else if (changes && r->asked.verdict.status == 200) {
         demand_read(&r->asked.verdict, r->body != NULL ? r->body : "", r->size, &r->demand);
         ok = http_change(&r->asked, &r->demand, &r->answer, &call);
-        if (call.fd >= 0 && http_call_begin(r, call.fd)) return MHD_YES;
+        if (call.fd >= 0 && http_call_begin(r, call.fd)) {
+            (void)tool_spare_end(); /* it has what it needs */
+            return MHD_YES;
+        }
         if (call.fd >= 0) {
             request_refuse(&r->asked.verdict, 503, "%u requests to 'apiary up' wait for their answers; ask again", HTTP_CALLS);
             ok = http_answer_refusal(&r->asked.verdict, &r->answer);
@@ -150,10 +161,11 @@ static enum MHD_Result http_reply(struct http_request *r, bool last)
     } else {
         ok = http_answer(&r->asked, &r->answer);
     }
+    ok = tool_spare_end() && ok;
     if (ok) rc = http_send(r->of, r->connection, &r->answer, last);
     free(r->answer.body);
     r->answer.body = NULL;
-    return rc;
+    return rc == MHD_YES ? rc : http_lacks(r->of, r->connection);
 }
 
 /* A piece of a body is not kept where the request is refused already. More than a body may have ends the connection. */
@@ -212,7 +224,7 @@ enum MHD_Result http_asks(void *user, struct MHD_Connection *connection, const c
     if (r == NULL) {
         if (c != NULL) c->busy = true;
         r = http_begin(user, connection, url);
-        if (r == NULL) return MHD_NO;
+        if (r == NULL) return http_lacks(user, connection);
         *context = r;
         http_judge(r, c, method, url, version);
         return r->asked.verdict.status != 200 && http_too_long(connection) ? http_reply(r, true) : MHD_YES;

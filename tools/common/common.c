@@ -346,6 +346,67 @@ bool tool_notify(const char *state)
     return !full; /* a manager that is gone changes nothing here */
 }
 
+/* ---- memory ----------------------------------------------------------------------------------------------------- */
+
+/* The first part is for all, the last for those that cannot fail. */
+enum { SPARE_PARTS = 2 };
+static const size_t spare_sizes[SPARE_PARTS] = {(size_t)32 << 20, (size_t)16 << 20};
+static _Thread_local struct {
+    void *parts[SPARE_PARTS];
+    bool begun, lacked;
+} spare;
+
+bool tool_spare_begin(void)
+{
+    spare.lacked = false;
+    spare.begun = true;
+    for (int i = 0; i < SPARE_PARTS; i++) {
+        if (spare.parts[i] == NULL) spare.parts[i] = malloc(spare_sizes[i]);
+        spare.begun = spare.begun && spare.parts[i] != NULL;
+    }
+    return spare.begun;
+}
+
+bool tool_spare_end(void)
+{
+    spare.begun = false;
+    return !spare.lacked;
+}
+
+void tool_spare_free(void)
+{
+    for (int i = 0; i < SPARE_PARTS; i++) {
+        free(spare.parts[i]);
+        spare.parts[i] = NULL;
+    }
+}
+
+/* One of the first `parts` back to the system; false: there is none left. */
+static bool spare_give(int parts)
+{
+    for (int i = 0; spare.begun && i < parts; i++) {
+        if (spare.parts[i] == NULL) continue;
+        free(spare.parts[i]);
+        spare.parts[i] = NULL;
+        return true;
+    }
+    return false;
+}
+
+static void *spare_malloc(size_t size)
+{
+    void *block = malloc(size);
+
+    while (block == NULL && spare_give(SPARE_PARTS - 1)) block = malloc(size);
+    if (block == NULL) spare.lacked = true;
+    return block;
+}
+
+void tool_spare_json(void)
+{
+    json_set_alloc_funcs(spare_malloc, free);
+}
+
 void *tool_or_end(void *block)
 {
     if (block != NULL) return block;
@@ -355,17 +416,27 @@ void *tool_or_end(void *block)
 
 void *tool_alloc(size_t size)
 {
-    return tool_or_end(calloc(1, size > 0 ? size : 1));
+    size_t n = size > 0 ? size : 1;
+    void *block = calloc(1, n);
+
+    while (block == NULL && spare_give(SPARE_PARTS)) block = calloc(1, n);
+    return tool_or_end(block);
 }
 
 void *tool_realloc(void *block, size_t size)
 {
-    return tool_or_end(realloc(block, size > 0 ? size : 1));
+    size_t n = size > 0 ? size : 1;
+    void *other = realloc(block, n);
+
+    while (other == NULL && spare_give(SPARE_PARTS)) other = realloc(block, n);
+    return tool_or_end(other);
 }
 
 char *tool_strdup(const char *text)
 {
-    return tool_or_end(strdup(text));
+    size_t size = strlen(text) + 1;
+
+    return memcpy(tool_alloc(size), text, size);
 }
 
 char *tool_format(const char *format, ...)
@@ -379,7 +450,18 @@ char *tool_format(const char *format, ...)
 
 char *tool_vformat(const char *format, va_list list)
 {
+    va_list again;
     char *text = NULL;
+
+    va_copy(again, list);
     if (vasprintf(&text, format, list) < 0) text = NULL;
+    while (text == NULL && spare_give(SPARE_PARTS)) {
+        va_list last;
+
+        va_copy(last, again);
+        if (vasprintf(&text, format, last) < 0) text = NULL;
+        va_end(last);
+    }
+    va_end(again);
     return tool_or_end(text);
 }

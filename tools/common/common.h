@@ -156,7 +156,18 @@ bool tool_notify(const char *state);
 
 void tool_print_version(const char *program);
 
-/* malloc family for programs: a failure ends the program with a message. */
+/* Memory in reserve for a thread that must not end its program for want of it, such as one that answers others. It is taken when
+ * there is no other: one part by whatever fails well without, jansson's (tool_spare_json), the other by the malloc family below.
+ * 1 tool_spare_begin fills it up: false, there is no memory, and what needs some is not to be begun.
+ * 2 tool_spare_end: false, something was lacking, so that what was made meanwhile is not whole.
+ * Each thread has its own. It is not touched before it is needed, so it takes no memory but on paper. */
+AP_MUST_CHECK bool tool_spare_begin(void);
+bool tool_spare_end(void);
+void tool_spare_free(void); /* the thread ends */
+/* From now on jansson takes from the calling thread's. Before the first use of jansson by another thread. */
+void tool_spare_json(void);
+
+/* malloc family for programs: a failure, with the thread's reserve used up or without one, ends the program with a message. */
 void *tool_alloc(size_t size);
 void *tool_realloc(void *block, size_t size);
 char *tool_strdup(const char *text);
