@@ -58,7 +58,7 @@ mapfile -t files < <(find agents -mindepth 2 -name '*.[ch]' -not -path 'agents/r
 while IFS=$'\t' read -r file line included; do
     own=${file%/*}
     case $included in
-    apiary.h | apiary/*.h | core/apiary.h | core/apiary/agent.h | core/apiary/discovery.h | core/apiary/kinds.h | core/swarm_states.def) ;;
+    apiary.h | apiary/*.h | apiary_error.def | core/apiary.h | core/apiary/agent.h | core/apiary/discovery.h | core/apiary/kinds.h | core/swarm_states.def) ;;
     core/descriptor.h | core/name.h | core/program.h | core/text.h) ;; # linked into libapiary-kinds by CMakeLists.txt
     core/must_check.h | agents/kinds/*.h | "$own"/*.h) ;;
     nif.h | queen.h | watch.h) # the NIF is compiled without the tree, too: what it shares lies beside it
@@ -99,6 +99,7 @@ while IFS= read -r header; do
         [ -e "$erlang/erl_nif.h" ] || continue # it is for those who have that
         flags="-Iagents/elixir/c_src -isystem $erlang"
         ;;
+    agents/python/*) flags=$(pkg-config --cflags 'python3 >= 3.11' 2>/dev/null) || continue ;;
     tools/* | agents/*) flags=$jansson ;;
     esac
     # shellcheck disable=SC2086 # words

@@ -8,7 +8,7 @@ packages_run="cmake ninja-build pkg-config gcc libc6-dev
     libsodium-dev libsqlite3-dev libmicrohttpd-dev systemtap-sdt-dev libjs-d3 libncurses-dev"
 
 # The tests, in addition.
-packages_test="bash binutils util-linux procps python3 g++ libcriterion-dev mandoc valgrind spin chromium
+packages_test="bash binutils util-linux procps python3 python3-dev g++ libcriterion-dev mandoc valgrind spin chromium
     python3-pyte elixir erlang-dev"
 
 # tools/check full, in addition.
