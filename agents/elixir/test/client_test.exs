@@ -167,7 +167,9 @@ defmodule Apiary.ClientTest do
   test "who is registered" do
     assert {:ok, [%{service: "text_service", alive: true, mode: :ready}]} = Apiary.instances(service: "text_service")
     assert {:ok, [%{agent: "shouter", alive: true}]} = Apiary.discover("text.upper")
-    assert {:ok, [%{state: :passing}]} = Apiary.swarm_status("text_service")
+    assert {:ok, [%{state: state}]} = Apiary.swarm_status("text_service")
+    # other tests have tasks of hers killed, for which an agent is passed over for a time
+    assert state in [:passing, :warning]
     {:ok, %{ref: ref} = watch} = Apiary.watch("text_service")
     assert_receive {:apiary_watch, ^ref, {:present, _, %{service: "text_service"}}}, 60_000
     assert_receive {:apiary_watch, ^ref, {:synced, revision, nil}}, 60_000

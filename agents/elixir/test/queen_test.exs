@@ -145,7 +145,9 @@ defmodule Apiary.QueenTest do
     assert {:error, %Error{name: :einval}} = Queen.execute_task(All, :what)
     assert {:ok, "UP"} = Queen.delegate_external_task(queen, "text.upper", "up")
     assert {:error, %Error{name: :enocap}} = Queen.delegate_external_task(queen, :nobody_offers, 1)
-    assert {:ok, %{service: "all_service", version: "2.1", agents: 2, state: :passing}} = Queen.get_swarm_status(queen)
+    assert {:ok, %{service: "all_service", version: "2.1", agents: 2, state: state}} = Queen.get_swarm_status(queen)
+    # other tests fail many tasks of hers, for which an agent is passed over for a time
+    assert state in [:passing, :warning]
     assert {:ok, [%{tags: "test"}]} = Apiary.instances(service: :all_service)
   end
 
@@ -230,6 +232,7 @@ defmodule Apiary.QueenTest do
   test "what is wrong with a queen is told at her start" do
     Process.flag(:trap_exit, true)
     assert {:error, %Error{name: :eexist}} = All.start_link(as: nil)
+    assert {:ok, 1} = Apiary.call("all.echo", 1)
     assert {:error, %Error{}} = All.start_link(as: nil, service: :x, agents: [:a], capabilities: [:b], terms: %{b: [no_term: 1]})
   end
 

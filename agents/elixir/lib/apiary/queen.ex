@@ -49,7 +49,11 @@ defmodule Apiary.Queen do
   def start_link(module, options) do
     options = Keyword.merge(module.__apiary_queen__(), options)
     name = Keyword.get(options, :as, module)
-    GenServer.start_link(Server, {module, options}, if(name, do: [name: name], else: []))
+
+    case GenServer.start_link(Server, {module, options}, if(name, do: [name: name], else: [])) do
+      {:error, {:shutdown, %Apiary.Error{} = error}} -> {:error, error}
+      started -> started
+    end
   end
 
   @doc """

@@ -50,7 +50,7 @@ defmodule Apiary.Queen.Server do
     else
       {:error, %Error{} = error} ->
         Apiary.detach(handle_name)
-        {:stop, error}
+        {:stop, {:shutdown, error}}
     end
   end
 
