@@ -6,7 +6,8 @@ defmodule Apiary.Application do
   def start(_type, _arguments) do
     children = [
       {Registry, keys: :unique, name: Apiary.Names},
-      {DynamicSupervisor, name: Apiary.Handles, strategy: :one_for_one}
+      {DynamicSupervisor, name: Apiary.Handles, strategy: :one_for_one},
+      SingularityEngine.MetaRegistry
     ]
 
     Supervisor.start_link(children, strategy: :one_for_one, name: Apiary.Supervisor)
