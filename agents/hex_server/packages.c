@@ -320,7 +320,7 @@ const struct ap_function ap_functions_packages[] = {
            "]}",
      .out = "{'type':'object'}",
      .bound = "1000 packages of 1000 versions",
-     .again = "a version is published once: the second time says false",
+     .again = "publishes nothing more, and says so",
      .send = "{\"op\":\"list\"}"},
     {.capability = "package_management",
      .call = resolve,

@@ -181,7 +181,7 @@ const struct ap_function ap_functions_signer[] = {
            "]}",
      .out = "{'type':'object'}",
      .bound = "one look at the token",
-     .again = "a second token ends later",
+     .again = "issues another token, which ends later",
      .send = "{\"op\":\"check\",\"token\":\"6265652e.1.00\"}",
      .answer = "{\"valid\":false,\"because\":\"not a token of this signer\"}"},
     {.capability = NULL},

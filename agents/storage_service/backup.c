@@ -346,7 +346,7 @@ const struct ap_function ap_functions_storage_backup[] = {
            "]}",
      .out = "{'type':'object'}",
      .bound = "reads and writes every file once",
-     .again = "a second create is refused, since the backup is there; the others do the same again",
+     .again = "of create is refused, since the backup is there; of the others it does the same again",
      .send = "{\"op\":\"delete\",\"name\":\"check\"}",
      .answer = "{\"deleted\":0}"},
     {.capability = NULL},

@@ -15,7 +15,7 @@ static const struct apiary_command commands[] = {
     {"discover", "show the agents that offer a capability", cmd_discover},
     {"route", "explain where a task would go", cmd_route},
     {"capability", "show what capabilities declare", cmd_capability},
-    {"kinds", "show the built-in kinds of agents and their keys", cmd_kinds},
+    {"kinds", "show the built-in kinds of agents, their keys and what they do", cmd_kinds},
     {"delegate", "run one task and print its result", cmd_delegate},
     {"probe", "ask the agents of a capability or a service whether they go on", cmd_probe},
     {"task", "list, show and cancel tasks", cmd_task},

@@ -1,11 +1,10 @@
-/* tools/apiary/look.c - apiary status, kinds: what is there, read from the segment. */
+/* tools/apiary/look.c - apiary status: what is there, read from the segment. */
 #include "tools/apiary/apiary.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/apiary/kinds.h"
 #include "core/name.h"
 #include "core/uring.h"
 #include "tools/view/index.h"
@@ -163,107 +162,4 @@ int cmd_status(struct tool *t, int argc, char **argv)
     free(rows);
     apiary_detach(a);
     return tool_finish(t, rc);
-}
-
-/* ---- kinds ---------------------------------------------------------------------------------------------------- */
-
-static const struct tool_usage kinds_usage = {
-    .command = "kinds",
-    .arguments = "",
-    .what = "Shows the kinds of agents that need no plug-in, and the keys of their configuration.",
-    .json = true,
-};
-
-static const char *look_key_type(char type)
-{
-    switch (type) {
-    case 's':
-        return "text";
-    case 'i':
-        return "number";
-    case 'b':
-        return "true|false";
-    case 'l':
-        return "list of texts";
-    case 'p':
-        return "path";
-    case 'c':
-        return "command";
-    case 'd':
-        return "duration";
-    case 'z':
-        return "size";
-    case 'o':
-        return "option"; /* of a delegation: see `what` */
-    default:
-        return "?";
-    }
-}
-
-/* Bounds as numbers: nanoseconds and bytes, as everywhere in JSON. */
-static json_t *key_json(const apiary_agent_key_t *key)
-{
-    json_t *o = json_pack("{s:s, s:s, s:b, s:s}", "name", key->name, "type", look_key_type(key->type), "required",
-                          key->required != 0, "what", key->what);
-    if (key->min == 0 && key->max == 0) return o;
-    json_object_set_new(o, "min", json_integer(key->min));
-    json_object_set_new(o, "max", json_integer(key->max));
-    return o;
-}
-
-static void print_key(const apiary_agent_key_t *key)
-{
-    char min[32], max[32];
-    printf("    %-16s %s%s; %s", key->name, look_key_type(key->type), key->required ? ", required" : "", key->what);
-    if (key->min != 0 || key->max != 0) {
-        ap_number_print(min, sizeof min, key->type, key->min);
-        ap_number_print(max, sizeof max, key->type, key->max);
-        printf("; %s to %s", min, max);
-    }
-    putchar('\n');
-}
-
-/* Where it keeps some; NULL: it does not. */
-static const char *kind_state(const apiary_agent_kind_t *kind)
-{
-    return kind->state == APIARY_STATE_AGENT ? "agent" : kind->state == APIARY_STATE_QUEEN ? "queen" : NULL;
-}
-
-static int kinds_json(void)
-{
-    json_t *list = json_array();
-    for (const apiary_agent_kind_t *const *k = apiary_kinds(); *k != NULL; k++) {
-        json_t *keys = json_array();
-        for (const apiary_agent_key_t *key = (*k)->keys; key != NULL && key->name != NULL; key++)
-            json_array_append_new(keys, key_json(key));
-        json_t *o = json_pack("{s:s, s:s, s:o}", "kind", (*k)->name, "what", (*k)->what, "keys", keys);
-        json_object_set_new(o, "state", kind_state(*k) != NULL ? json_string(kind_state(*k)) : json_null());
-        for (const char *const *c = (*k)->capabilities; c != NULL && *c != NULL; c++) {
-            if (c == (*k)->capabilities) json_object_set_new(o, "capabilities", json_array());
-            json_array_append_new(json_object_get(o, "capabilities"), json_string(*c));
-        }
-        json_array_append_new(list, o);
-    }
-    json_t *o = json_object();
-    json_object_set_new(o, "kinds", list);
-    return tool_json_print(o);
-}
-
-int cmd_kinds(struct tool *t, int argc, char **argv)
-{
-    int rc = tool_parse(t, &kinds_usage, no_options, &argc, &argv);
-    if (rc != TOOL_GO_ON) return rc;
-    if (t->json) return tool_finish(t, kinds_json());
-    for (const apiary_agent_kind_t *const *k = apiary_kinds(); *k != NULL; k++) {
-        printf("%s: %s\n", (*k)->name, (*k)->what);
-        if ((*k)->capabilities != NULL) fputs("    capabilities    ", stdout);
-        for (const char *const *c = (*k)->capabilities; c != NULL && *c != NULL; c++)
-            printf(" %s%s", *c, c[1] != NULL ? "," : "\n");
-        for (const apiary_agent_key_t *key = (*k)->keys; key != NULL && key->name != NULL; key++)
-            print_key(key);
-        if (kind_state(*k) != NULL)
-            printf("    keeps state in its %s%s%s\n", kind_state(*k), (*k)->state_unless != NULL ? ", but not with " : "",
-                   (*k)->state_unless != NULL ? (*k)->state_unless : "");
-    }
-    return tool_finish(t, TOOL_OK);
 }
