@@ -128,9 +128,11 @@ enum apiary_priority { APIARY_PRIORITY_URGENT = 1, APIARY_PRIORITY_HIGH, APIARY_
 typedef struct apiary_trace {
     uint8_t trace_id[16];
     uint8_t parent_id[8]; /* the span for which the task is delegated */
-    uint8_t flags;        /* 1: sampled */
+    uint8_t flags;        /* APIARY_TRACE_SAMPLED */
     uint8_t reserved[7];  /* 0 */
 } apiary_trace_t;
+
+#define APIARY_TRACE_SAMPLED 1 /* whoever began the trace wants it recorded: so are the ends of its tasks (apiary trace) */
 
 /* To and from the header traceparent, "00-<32 hex digits>-<16>-<2>". parse: APIARY_EINVAL. format: `ret` has APIARY_TRACE_TEXT
  * bytes. */

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "registry/client/carried.h"
 #include "registry/routing/admission.h"
 #include "registry/discovery/discovery.h"
 #include "registry/monitor/supervised.h"
@@ -53,7 +54,8 @@ static uint32_t registry_holder(const struct ap_segment *seg, uint32_t row)
 }
 
 const struct ap_parts ap_registry_parts = {.rows = rows, .count = AP_REGISTRY_SECTIONS_END, .look_slot = ap_registry_look_slot,
-                                            .keeps = registry_keeps, .holder = registry_holder};
+                                            .keeps = registry_keeps, .holder = registry_holder,
+                                            .traced = ap_carried_traced};
 
 int ap_registry_create(const struct ap_segment_options *options, char *message, size_t size, struct ap_segment **ret)
 {

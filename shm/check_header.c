@@ -81,7 +81,7 @@ static void look_reserved(struct ap_look *look)
     ap_look_zero(look, base + offsetof(struct ap_header, from) + sizeof h->from, \
                  (to) - offsetof(struct ap_header, from) - sizeof h->from, "S10", what)
     GAP(time_namespace, offsetof(struct ap_header, rescan), "behind the time namespace");
-    GAP(rescan, offsetof(struct ap_header, lanes_changed), "behind rescan");
+    GAP(tap, offsetof(struct ap_header, lanes_changed), "behind the tap");
     GAP(lanes_changed, offsetof(struct ap_header, event_next), "behind lanes_changed");
     GAP(forgotten, offsetof(struct ap_header, role), "behind forgotten");
     GAP(role, offsetof(struct ap_header, watched), "behind the role");

@@ -76,7 +76,7 @@ static const struct ap_field header_fields[] = {
     AP_FIELD(ap_header, creator_pid), AP_FIELD(ap_header, creator_start), AP_FIELD(ap_header, creator_namespace),
     AP_FIELD(ap_header, created_realtime), AP_FIELD(ap_header, created_monotonic), AP_FIELD(ap_header, boot_id),
     AP_FIELD(ap_header, name), AP_FIELD(ap_header, geometry), AP_FIELD(ap_header, sections), AP_FIELD(ap_header, time_namespace),
-    AP_FIELD(ap_header, rescan), AP_FIELD(ap_header, lanes_changed), AP_FIELD(ap_header, event_next),
+    AP_FIELD(ap_header, rescan), AP_FIELD(ap_header, tap), AP_FIELD(ap_header, lanes_changed), AP_FIELD(ap_header, event_next),
     AP_FIELD(ap_header, forgotten), AP_FIELD(ap_header, role),
     AP_FIELD(ap_header, watched), AP_FIELD(ap_header, images), AP_FIELD(ap_header, due), AP_FIELD(ap_header, due_rung),
     AP_FIELD(ap_header, kept_grants),
@@ -85,7 +85,7 @@ static const struct ap_field header_fields[] = {
     AP_FIELD(ap_geometry, events), AP_FIELD(ap_geometry, max_concurrent_delegations), AP_FIELD(ap_geometry, registry),
     AP_FIELD(ap_geometry, task_timeout), AP_FIELD(ap_geometry, member_share), AP_FIELD(ap_geometry, result_ttl),
     AP_FIELD(ap_geometry, max_unnamed_delegations), AP_FIELD(ap_geometry, claims),
-    AP_FIELD(ap_geometry, kept_share),
+    AP_FIELD(ap_geometry, kept_share), AP_FIELD(ap_geometry, finished_rings), AP_FIELD(ap_geometry, slow_task),
     AP_FIELD(ap_section, name), AP_FIELD(ap_section, offset), AP_FIELD(ap_section, stride), AP_FIELD(ap_section, count),
     {NULL, 0, 0},
 };

@@ -62,6 +62,7 @@ struct ap_part {
     ap_part_recover_fn withdraw, settle;
 };
 
+struct ap_finished;
 struct ap_parts {
     const struct ap_part *const *rows; /* by section number */
     uint32_t count;                    /* at most AP_SECTIONS_MAX */
@@ -69,6 +70,8 @@ struct ap_parts {
     bool (*keeps)(const struct ap_segment *seg, uint32_t row, uint64_t epoch);
     /* The member that such a block counts for, AP_SHARE_NOBODY or AP_SHARE_SPARE (share.h). */
     uint32_t (*holder)(const struct ap_segment *seg, uint32_t row);
+    /* Adds to a record of the last tasks what the task carries with it (finished.h); NULL: there is no registry. */
+    void (*traced)(const struct ap_segment *seg, apiary_task_t task, struct ap_finished *ret);
     ap_look_fn look_slot;              /* the registry's check of a task slot; NULL: there is no registry */
 };
 extern const struct ap_parts ap_shm_parts; /* the parts of a segment without a registry */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/invariant.h"
+#include "shm/finished.h"
 #include "shm/follow.h"
 #include "shm/probe.h"
 #include "shm/times.h"
@@ -474,8 +475,13 @@ int ap_queue_end_task(struct ap_segment *seg, uint32_t index, uint64_t seen, uin
 {
     const struct ap_slot *slot = ap_slot_at(seg, index);
     bool coalesced = slot != NULL && ap_coalesced(slot, seen); /* afterwards the slot may be another task's */
+    struct ap_finished record;
+    bool told = ap_finished_copy(seg, index, seen, &record);
 
     if (!ap_task_cancel_queued(seg, index, seen, state, code)) return 0;
+    if (told)
+        ap_finished_enter(seg, &record, state == AP_TASK_CANCELLED ? AP_FINISH_CANCELLED : AP_FINISH_FAILED, code,
+                          seg->ops->now(), true);
     if (AP_WORD_STATE(seen) == AP_TASK_QUEUED) ap_queue_count_ended(seg, AP_WORD_OWNER(seen), state, false);
     if (coalesced) ap_follow_ended(seg);
     return 1;

@@ -5,6 +5,7 @@
 #include "shm/cost.h"
 #include "shm/due.h"
 #include "shm/event.h"
+#include "shm/finished.h"
 #include "shm/follow.h"
 #include "shm/image.h"
 #include "shm/part.h"
@@ -82,9 +83,12 @@ static int unqueue_running(const struct reaper *r, uint32_t index, uint64_t word
     const struct ap_slot *slot = ap_slot_at(r->seg, index);
     uint32_t was = ap_load_relaxed(&slot->queue);
     uint64_t of = ap_event_task(slot, word), now = r->seg->ops->now(), next;
+    struct ap_finished record;
+    bool told = ap_finished_copy(r->seg, index, word, &record);
 
     if (!ap_task_unqueue_dead(r->seg, r->dead, index, word, suspect)) return 1;
     ap_times_lost(r->seg, was);
+    if (told) ap_finished_enter(r->seg, &record, AP_FINISH_LOST, 0, now, true);
     ap_fence_full(); /* TASK-F3 pairs TASK-F4 */
     ap_due_task(r->seg, r->hooks, r->self, index, now);
     next = ap_load_acquire(&slot->word);
@@ -103,6 +107,8 @@ static int requeue_running(const struct reaper *r, uint32_t index, uint64_t word
     int code = ends(slot, word, suspect);
     uint64_t of = ap_event_task(slot, word); /* while the slot is its */
     bool coalesced = ap_coalesced(slot, word);
+    struct ap_finished record;
+    bool told = ap_finished_copy(r->seg, index, word, &record);
 
     if (code != 0) {
         mark_cause(r, index, word, suspect);
@@ -110,6 +116,7 @@ static int requeue_running(const struct reaper *r, uint32_t index, uint64_t word
         if (!ap_task_fail_dead(r->seg, r->dead, index, word, code, suspect)) return 1;
         ap_queue_count_ended(r->seg, was, AP_TASK_FAILED, true);
         ap_times_lost(r->seg, was);
+        if (told) ap_finished_enter(r->seg, &record, AP_FINISH_FAILED, code, r->seg->ops->now(), true);
         ap_event_log_more(r->seg, code == APIARY_ELOST ? AP_EVENT_TASK_LOST : AP_EVENT_TASK_CRASHED, r->dead, index,
                           AP_WORD_ATTEMPT(word) + 1, of, NULL, 0);
         ap_fence_full(); /* TASK-F3 pairs TASK-F4 */
@@ -128,6 +135,7 @@ static int requeue_running(const struct reaper *r, uint32_t index, uint64_t word
     ap_move_rank(r->seg, index, AP_WORD_GENERATION(word), to);
     if (!ap_task_requeue_dead(r->seg, r->dead, index, word, to, suspect)) return 1;
     ap_times_lost(r->seg, was);
+    if (told) ap_finished_enter(r->seg, &record, AP_FINISH_LOST, 0, r->seg->ops->now(), true);
     ap_event_log_more(r->seg, AP_EVENT_TASK_REQUEUED, r->dead, index, to, of, NULL, 0);
     ap_move_announce(r->seg, index, AP_WORD_GENERATION(word), to);
     return 1; /* and that queue may have lost its consumer meanwhile */

@@ -5,6 +5,7 @@
  * LAYOUT    page 0: struct ap_header. Then the sections of its table, each aligned to 4,096 bytes.
  *           header.magic .. time_namespace    written by the creator before READY, constant afterwards
  *           header.rescan                     any reaper, who moves a task, a monitor that stands in
+ *           header.tap                        who taps (finished.h)
  *           header.lanes_changed              any joiner, closer, reaper; futex word of the monitors
  *           header.role                       robust mutex: the monitor's role
  *           header.watched                    the monitor that watches the lanes, once a second (registry/monitor/monitor.h)
@@ -41,7 +42,7 @@
 #define AP_SEGMENT_MAGIC "APIARYSG"
 #define AP_LAYOUT_VERSION 4u     /* of segments this library creates */
 #define AP_LAYOUT_VERSION_MIN 4u /* the oldest it can attach to */
-#define AP_SECTIONS_MAX 39u
+#define AP_SECTIONS_MAX 40u
 #define AP_REGISTRY_SECTIONS_MAX 26u
 /* The most that the numbers of the geometry may be, where words have room for so many. */
 #define AP_TASKS_MAX (1u << 22)
@@ -88,6 +89,8 @@ struct ap_geometry {
     uint32_t max_unnamed_delegations; /* of a process that calls for no service, in whole slabs [1,024] (share.h) */
     uint32_t claims;        /* keys that are claimed [128], at most 65,535 (claim.h) */
     uint32_t kept_share;    /* percent of the blocks of each class that what is kept may hold together [50] (share.h) */
+    uint32_t finished_rings; /* of the last tasks [32], a power of two (finished.h) */
+    uint32_t slow_task;      /* ms from its queueing after which a task is among them for that [100] */
 };
 
 struct ap_header {
@@ -107,6 +110,7 @@ struct ap_header {
     struct ap_time_namespace time_namespace; /* all times are of its CLOCK_MONOTONIC */
 
     uint64_t rescan AP_ALIGNED;         /* raised after every recovery; see queue.h */
+    uint64_t tap;                       /* until when every task's end is recorded (finished.h) */
     uint32_t lanes_changed AP_ALIGNED;  /* bumped at each join, close and recovery */
     uint64_t event_next AP_ALIGNED;     /* next event number, see event.h */
     uint64_t forgotten;                 /* results that nobody has collected, given up (uncollected.h) */

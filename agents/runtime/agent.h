@@ -100,6 +100,9 @@ enum ap_job_mark {
     AP_JOB_TIMED = 2, /* timers.c: close_by, heartbeat, beaten and over are this job's */
     AP_JOB_PARTS = 4, /* it has sent a part: `parts` is this job's */
     AP_JOB_SHARED = 8, /* others may have its outcome (job_shared.c) */
+    AP_JOB_SAMPLED = 16, /* its trace is recorded (noted.h) */
+    AP_JOB_WAITED = 32, /* it has waited so long that it is slow */
+    AP_JOB_NOTED = AP_JOB_SAMPLED | AP_JOB_WAITED,
 };
 
 /* The agent knows it by a handle that is valid for one task: apiary_job_t is never defined. */

@@ -164,6 +164,14 @@ AP_ALWAYS_INLINE enum end job_ended(const struct ap_job *job, int code)
     return code == 0 ? END_DONE : END_FAILED;
 }
 
+/* As what it is told of. */
+static enum ap_finish finished_as(enum end end, int code)
+{
+    if (end == END_RETRIED) return AP_FINISH_RETRIED;
+    if (end == END_FAILED) return code == APIARY_ECANCELLED ? AP_FINISH_CANCELLED : AP_FINISH_FAILED;
+    return end == END_DONE ? AP_FINISH_DONE : AP_FINISH_LATE;
+}
+
 static __attribute__((noinline)) void job_unmark(struct ap_worker *w, struct ap_job *job)
 {
     if ((job->marks & AP_JOB_ALONE) != 0 && job->agent->aside == 0) job->agent->held_until = 0;
@@ -171,8 +179,36 @@ static __attribute__((noinline)) void job_unmark(struct ap_worker *w, struct ap_
     if ((job->marks & AP_JOB_PARTS) != 0) ap_job_parts_drop(job);
 }
 
-/* `out`: bytes of its result. */
-AP_ALWAYS_INLINE void job_done(struct ap_job *job, enum end end, uint64_t now, size_t out)
+/* How a job has ended: `agent_code` with EAGENT, `out` bytes of its result. */
+struct ended {
+    enum end end;
+    int code;
+    uint32_t agent_code;
+    size_t out;
+    uint64_t now, took, usual;
+};
+
+/* It took long, or somebody taps. */
+static __attribute__((noinline)) void job_took(struct ap_job *job, const struct ended *e)
+{
+    struct ap_agent *agent = job->agent;
+
+    if (e->end == END_DONE && (job->marks & AP_JOB_NOTED) == 0) ap_noted(job, AP_FINISH_DONE, 0, 0, e->now, e->out);
+    if (e->took < AP_PACE_SLOW) return;
+    if (e->now > job->deadline) ap_pace_overdue(agent, job->started, job->deadline, e->usual);
+    ap_worker_publish(agent);
+}
+
+/* Not well, or of another pair than the one before. */
+static __attribute__((noinline)) void job_ended_otherwise(struct ap_job *job, const struct ended *e)
+{
+    struct ap_agent *agent = job->agent;
+
+    ap_tallied_end(agent, job, (enum ap_tally_count)e->end, e->took, e->out);
+    if (e->end != END_DONE) ap_noted(job, finished_as(e->end, e->code), e->code, e->agent_code, e->now, e->out);
+}
+
+AP_ALWAYS_INLINE void job_done(struct ap_job *job, enum end end, int code, uint32_t agent_code, uint64_t now, size_t out)
 {
     struct ap_agent *agent = job->agent;
     struct ap_worker *w = agent->worker;
@@ -190,7 +226,7 @@ AP_ALWAYS_INLINE void job_done(struct ap_job *job, enum end end, uint64_t now, s
         ap_tallied_add(row, job->waited, took, job->size, out);
         agent->done++;
     } else {
-        ap_tallied_end(agent, job, (enum ap_tally_count)end, took, out);
+        job_ended_otherwise(job, &(struct ended){end, code, agent_code, out, now, took, usual});
     }
     agent->run_time = ap_agent_run_time(agent->run_time, took, agent->started - agent->in_hand);
     agent->unpublished++;
@@ -199,17 +235,17 @@ AP_ALWAYS_INLINE void job_done(struct ap_job *job, enum end end, uint64_t now, s
         ap_lane_hand(w->context->lane.lane, (unsigned)job->hand, 0);
         w->hands &= ~(1u << job->hand);
     }
-    if (__builtin_expect(job->marks != 0, 0)) job_unmark(w, job);
+    if (__builtin_expect(job->marks != 0, 0)) {
+        if (end == END_DONE && (job->marks & AP_JOB_NOTED) != 0) ap_noted(job, AP_FINISH_DONE, 0, 0, now, out);
+        job_unmark(w, job);
+    }
     if (__builtin_expect(job->placed != 0, 0)) ap_placed_end(job);
     w->in_hand_count--;
     job->busy = false;
     ap_handle_renew(job->handle);
     job->next = agent->spare;
     agent->spare = job;
-    if (__builtin_expect(took >= AP_PACE_SLOW, 0)) {
-        if (now > job->deadline) ap_pace_overdue(agent, job->started, job->deadline, usual);
-        ap_worker_publish(agent);
-    }
+    if (__builtin_expect(took >= w->noted.from, 0)) job_took(job, &(struct ended){end, code, agent_code, out, now, took, usual});
 }
 
 /* `shared`: others may have its outcome. */
@@ -242,7 +278,7 @@ AP_ALWAYS_INLINE int job_end(struct ap_job *job, int code, uint32_t agent_code, 
     if (__builtin_expect(end == END_FAILED, 0)) {
         ap_tallied_failed(job->agent, job->capability, code, code == APIARY_EAGENT ? agent_code : 0);
     }
-    job_done(job, end, now, end == END_LATE ? 0 : size);
+    job_done(job, end, code, code == APIARY_EAGENT ? agent_code : 0, now, end == END_LATE ? 0 : size);
     return r;
 }
 
@@ -323,7 +359,7 @@ static bool job_put_back(struct ap_job *job, int code, uint32_t agent_code, cons
     ap_task_put_back(w->seg, job->slot, job->token, w->context->lane.index, due);
     ap_fence_full(); /* TASK-F3 pairs TASK-F4 */
     ap_due_task(w->seg, &ap_registry_hooks, w->context->lane.index, job->slot, now);
-    job_done(job, END_RETRIED, now, 0);
+    job_done(job, END_RETRIED, code, agent_code, now, 0);
     return true;
 }
 

@@ -324,6 +324,7 @@ static void worker_park(struct ap_worker *w, uint32_t command)
     ap_loop_word(w->loop, 0, &w->context->lane.lane->bell, value, false);
     ap_loop_park(w->loop, ap_worker_due(w, command, before));
     ap_store_relaxed(&w->parked, 0);
+    ap_noted_look(w);
     if (__builtin_expect(ap_loop_reopened(w->loop) != w->reopened, 0)) say_reopened(w);
     ap_spin_parked(&w->spin, w->seg->ops->now() - before);
 }
@@ -417,6 +418,7 @@ static int worker_open(struct ap_worker *w)
 
 void ap_worker_consume(struct ap_worker *w)
 {
+    ap_noted_look(w);
     for (size_t i = 0; i < w->agent_count; i++) {
         struct ap_agent *agent = w->agents[i];
         ap_consumer_init(&agent->consumer, w->seg, agent->queue);

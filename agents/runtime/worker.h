@@ -24,6 +24,7 @@
 #include <signal.h>
 
 #include "agents/runtime/agent.h"
+#include "agents/runtime/noted.h"
 #include "core/loop.h"
 #include "core/must_check.h"
 #include "core/spin.h"
@@ -60,6 +61,7 @@ struct ap_worker {
     uint64_t timers_due; /* not after the first of their times; UINT64_MAX with none */
     uint64_t now; /* read when a batch begins and when a task ends */
     uint64_t heaps_due; /* the heaps' figures are not refreshed before */
+    struct ap_noted noted;
     struct ap_spin spin;
     struct ap_delegation *delegations, **delegations_end;
     uint32_t delegation_count;

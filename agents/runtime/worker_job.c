@@ -98,6 +98,7 @@ AP_ALWAYS_INLINE void job_fill(struct ap_worker *w, struct ap_job *job, struct a
     ap_times_waited(agent->times, waited);
     w->in_hand_count++;
     if (__builtin_expect(job->marks != 0, 0)) agent_hold(w, agent);
+    if (__builtin_expect(job->waited >= w->noted.slow, 0)) job->marks |= AP_JOB_WAITED;
     agent->in_hand++;
     agent->started++;
     agent->unpublished++;
@@ -110,6 +111,7 @@ AP_ALWAYS_INLINE void job_fill(struct ap_worker *w, struct ap_job *job, struct a
 static __attribute__((noinline)) int requested(struct ap_worker *w, struct ap_job *job, uint64_t request)
 {
     if (ap_request_has(request, job->token, AP_REQUEST_COALESCED)) job->marks |= AP_JOB_SHARED;
+    if (ap_request_has(request, job->token, AP_REQUEST_SAMPLED)) job->marks |= AP_JOB_SAMPLED;
     if (ap_request_has(request, job->token, AP_REQUEST_CANCEL)) return APIARY_ECANCELLED;
     if (ap_request_has(request, job->token, AP_REQUEST_PROBE)) return PROBED;
     if (!ap_request_has(request, job->token, AP_REQUEST_TIMED)) return 0;
@@ -266,6 +268,8 @@ void ap_worker_publish(struct ap_agent *agent)
 
     if (__builtin_expect(agent->outlier.until != 0, 0)) ap_outlier_look(agent, agent->worker->seg->ops->now());
     ap_tallied_look(agent);
+    if (__builtin_expect(ap_load_relaxed(&agent->worker->seg->header->tap) != agent->worker->noted.tap, 0))
+        ap_noted_look(agent->worker);
     ap_queue_tell(&agent->consumer, &tally);
     ap_queue_publish(&agent->consumer, agent->in_hand);
     ap_pace_look(agent, agent->worker->now);

@@ -1,5 +1,6 @@
 /* registry/client/carried.c - what few tasks carry with them. See carried.h. */
 #include "registry/client/hedge.h"
+#include "shm/finished.h"
 
 #include "registry/routing/retry.h"
 #include "registry/routing/router.h"
@@ -341,6 +342,7 @@ void ap_carried_write(struct ap_segment *seg, apiary_task_t task, const apiary_d
 #include "registry/client/carried.def"
 #undef AP_CARRIED
     memcpy(words, &row, sizeof words);
+    ap_fence_release(); /* CARRIED-R1 pairs CARRIED-A1 */
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) ap_store_relaxed(&to[i], words[i]);
 }
 
@@ -400,6 +402,19 @@ int ap_carried_trace(const struct ap_segment *seg, apiary_task_t task, apiary_tr
     if (!carried_trace_said(&on)) return 0;
     *ret = on;
     return 1;
+}
+
+void ap_carried_traced(const struct ap_segment *seg, apiary_task_t task, struct ap_finished *ret)
+{
+    struct ap_carried row;
+
+    if (!ap_carried_read(seg, task, &row)) return;
+    memcpy(ret->trace, row.trace.trace_id, sizeof ret->trace);
+    ret->flags = row.trace.flags;
+    ret->parent = 0;
+    for (size_t i = 0; i < sizeof row.trace.parent_id; i++) ret->parent = ret->parent << 8 | row.trace.parent_id[i];
+    ret->other = row.other;
+    ret->second = row.hedge == 0 && row.other != 0;
 }
 
 /* ---- its part -------------------------------------------------------------------------------------------------- */

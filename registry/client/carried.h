@@ -9,6 +9,8 @@
  * INVARIANTS R8 a row's generation is not above its slot's in the same epoch, and what it says is possible
  * ORDERING  The row is written before the slot's word is QUEUED: TASK-R1 pairs TASK-A1. An observer looks at the word again
  *           afterwards, as for the slot itself.
+ *           CARRIED-R1 release fence after the slot's word is RESERVED, before the row, pairs CARRIED-A1 acquire fence after a
+ *           copy, before a second look at the word: who has read of a later task sees its generation there.
  * CRASH     A writer that dies leaves a slot that is RESERVED, which the reaper frees. Its row names a generation that no task will
  *           ever have. Nothing is left to be repaired.
  * THREADS   Any, for reading.
@@ -64,6 +66,9 @@ void ap_carried_write(struct ap_segment *seg, apiary_task_t task, const apiary_d
 bool ap_carried_read(const struct ap_segment *seg, apiary_task_t task, struct ap_carried *ret);
 /* Adds to the options what a task has that is delegated for `parent`: 0, or why it must not be. */
 AP_MUST_CHECK int ap_carried_inherit(const struct ap_segment *seg, apiary_task_t parent, apiary_delegate_options_t *o);
+/* Adds trace, parent and hedge to a record of the last tasks. Afterwards the caller knows, or looks, whether the task still has the
+ * slot. */
+void ap_carried_traced(const struct ap_segment *seg, apiary_task_t task, struct ap_finished *ret);
 /* The trace that goes on to those who are asked for the task's sake: 1, or 0, it is in none. */
 int ap_carried_trace(const struct ap_segment *seg, apiary_task_t task, apiary_trace_t *ret);
 

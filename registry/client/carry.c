@@ -35,6 +35,7 @@ int ap_carry(struct ap_lane_context *c, apiary_task_t task, uint32_t ticket, uin
     if (ap_carried_rank(options) != 0) ap_slot_ranked(ap_slot_at(seg, task.slot), (enum ap_rank)(ap_carried_rank(options) - 1));
     if (c->bond != NULL) ap_slot_bound(ap_slot_at(seg, task.slot), c->bond);
     if (options->dedup_key != 0) ap_slot_ask(ap_slot_at(seg, task.slot), AP_REQUEST_COALESCED);
+    if ((options->trace.flags & APIARY_TRACE_SAMPLED) != 0) ap_slot_ask(ap_slot_at(seg, task.slot), AP_REQUEST_SAMPLED);
     if ((options->schedule_to_start | options->start_to_close | options->heartbeat) != 0)
         ap_slot_timed(ap_slot_at(seg, task.slot), options->schedule_to_start != 0 ? due + options->schedule_to_start : UINT64_MAX);
     if (c->again != NULL) ap_store_relaxed(c->again->ref, AP_REF(task.slot, task.generation));

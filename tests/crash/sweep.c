@@ -186,6 +186,7 @@ int main(int argc, char **argv)
     if (choice.kills) table_run(kills_instances);
     if (choice.kills) table_run(kills_rules);
     if (choice.kills) table_run(kills_tally);
+    if (choice.kills) table_run(kills_finished);
     if (choice.kills) table_run(kills_coalesce);
     if (choice.pairs) table_run(pairs);
     if (choice.pairs) table_run(pairs_kept);
@@ -200,6 +201,7 @@ int main(int argc, char **argv)
     if (choice.pairs) table_run(pairs_instances);
     if (choice.pairs) table_run(pairs_rules);
     if (choice.pairs) table_run(pairs_tally);
+    if (choice.pairs) table_run(pairs_finished);
     if (choice.pairs) table_run(pairs_coalesce);
     if (choice.places != NULL) places_write();
     seconds = (double)total.tally.nanoseconds / 1e9;

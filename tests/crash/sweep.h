@@ -80,9 +80,11 @@ struct operation {
 /* Each table ends with a NULL name. */
 extern const struct operation kills_shm[], kills_worker[], kills_registry[], kills_parent[], kills_timers[], kills_stream[];
 extern const struct operation kills_hedge[], kills_probe[], kills_memory[], kills_watch[], kills_claim[], kills_cache[],
-    kills_instances[], kills_rules[], kills_tally[], kills_coalesce[];
+    kills_instances[], kills_rules[], kills_tally[], kills_coalesce[],
+    kills_finished[];
 extern const struct operation pairs[], pairs_kept[], pairs_timers[], pairs_stream[], pairs_hedge[], pairs_probe[], pairs_memory[],
-    pairs_watch[], pairs_claim[], pairs_cache[], pairs_instances[], pairs_rules[], pairs_tally[], pairs_coalesce[];
+    pairs_watch[], pairs_claim[], pairs_cache[], pairs_instances[], pairs_rules[], pairs_tally[], pairs_coalesce[],
+    pairs_finished[];
 
 /* ---- world.c */
 extern char world_name[64];

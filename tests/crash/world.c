@@ -62,7 +62,7 @@ static const struct ap_reap_hooks route_hooks = {.route = route};
 /* ---- making it ------------------------------------------------------------------------------------------------ */
 
 static const struct ap_geometry small = {.members = 4, .lanes = 6, .tasks = TASKS, .queues = QUEUES, .queue_depth = 4,
-                                         .queue_inlets = 1, .pool_blocks = {BLOCKS - 1, 1}, .events = 4,
+                                         .queue_inlets = 1, .pool_blocks = {BLOCKS - 1, 1}, .events = 4, .finished_rings = 2,
                                          .max_concurrent_delegations = 5, .claims = 10};
 static const uint32_t sizes[] = {[AP_REGISTRY_INDEX(SERVICES)] = 4, [AP_REGISTRY_INDEX(SWARMS)] = 3,
                                  [AP_REGISTRY_INDEX(CAPABILITIES)] = 8, [AP_REGISTRY_INDEX(KEPT)] = 2,
@@ -176,10 +176,11 @@ bool world_left(pid_t pid, uint64_t last, int *status)
     return true;
 }
 
-/* What names the process is another's in each run, and so is the hash of an event that names it. */
+/* What names the process is another's in each run, and so is the hash of an event or a record that names it. */
 void world_forget_process(uint8_t *image, uint64_t size, uint32_t pid)
 {
     const struct ap_section *events = &survivor.seg->sections[AP_SECTION_EVENTS];
+    const struct ap_section *rings = &survivor.seg->sections[AP_SECTION_FINISHED];
 
     for (uint64_t i = 0; i + 4 <= size; i += 4) {
         uint32_t v;
@@ -191,6 +192,9 @@ void world_forget_process(uint8_t *image, uint64_t size, uint32_t pid)
     }
     for (uint64_t i = 0; i < events->count; i++)
         memset(image + events->offset + i * events->stride + offsetof(struct ap_event, check), 0, sizeof(uint64_t));
+    for (uint64_t i = 0; i < rings->count * AP_FINISHED_RECORDS; i++)
+        memset(image + rings->offset + i / AP_FINISHED_RECORDS * rings->stride + offsetof(struct ap_finished_ring, records) +
+                   i % AP_FINISHED_RECORDS * sizeof(struct ap_finished) + offsetof(struct ap_finished, check), 0, sizeof(uint64_t));
 }
 
 /* ---- the actor ------------------------------------------------------------------------------------------------ */

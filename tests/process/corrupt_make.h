@@ -18,6 +18,7 @@
 #include "registry/monitor/supervised.h"
 #include "registry/monitor/tally.h"
 #include "shm/event.h"
+#include "shm/finished.h"
 
 #define MUST(condition)                                                                      \
     do {                                                                                     \
@@ -225,6 +226,11 @@ static void make_counts(struct made *m)
     MUST(row != NULL);
     ap_own_add(&row->counts[AP_TALLY_ENDED], 3);
     ap_tally_refused(m->seg, &last, 0, 1, APIARY_ELIMIT);
+    for (uint32_t i = 0; i < 3; i++) {
+        struct ap_finished r = {.queue = i, .slot = i, .lane = i < 2 ? i : AP_FINISHED_NONE, .attempt = 1};
+
+        ap_finished_enter(m->seg, &r, i == 0 ? AP_FINISH_DONE : AP_FINISH_FAILED, i == 0 ? 0 : APIARY_ELOST, 1, i < 2);
+    }
 }
 
 /* Returns a private copy of its bytes; the segment itself stays as it is until the process ends, under the name if there is

@@ -87,7 +87,7 @@ static void oracle_header(struct oracle *o)
     HOLDS(h->rescan != 0, "header", 0, h->rescan);
     HOLDS(h->event_next != 0, "header", 0, h->event_next);
     ZEROS("header", 0, &h->time_namespace + 1, &h->rescan);
-    ZEROS("header", 0, &h->rescan + 1, &h->lanes_changed);
+    ZEROS("header", 0, &h->tap + 1, &h->lanes_changed);
     ZEROS("header", 0, &h->lanes_changed + 1, &h->event_next);
     ZEROS("header", 0, &h->forgotten + 1, &h->role);
     HOLDS(h->images != 0, "header", 0, h->images);
@@ -239,9 +239,9 @@ static void oracle_slot(struct oracle *o, uint32_t i)
     HOLDS(owner_holds(o, i, state, owner), "slot", i, s->word);
     HOLDS((s->word >> 4 & 7) <= 3 && generation <= AP_GENERATION_LAST &&
               (generation != 0 || state == 0), "slot", i, s->word);
-    HOLDS(s->request >> 17 <= AP_GENERATION_LAST, "slot", i, s->request);
+    HOLDS(s->request >> 18 <= AP_GENERATION_LAST, "slot", i, s->request);
     if (published) {
-        HOLDS(s->request >> 17 == generation, "slot", i, s->request);
+        HOLDS(s->request >> 18 == generation, "slot", i, s->request);
         oracle_body(o, i, &s->body, &s->body_size, AP_BLOCK_REQUEST);
         HOLDS(s->deadline >= s->queued, "slot", i, s->deadline);
     }
@@ -576,6 +576,7 @@ static void oracle_ask(struct oracle *o)
     oracle_kept(o);
     oracle_times(o);
     oracle_tallies(o);
+    oracle_finished(o);
     oracle_leading(o);
 }
 

@@ -1,8 +1,10 @@
-/* tests/process/corrupt_oracle_tally.h - what corrupt_oracle.h knows of the histograms of queues and of counts that have names. */
+/* tests/process/corrupt_oracle_tally.h - what corrupt_oracle.h knows of the histograms of queues, of counts that have names,
+ * and of the last tasks. */
 #ifndef CORRUPT_ORACLE_TALLY_H
 #define CORRUPT_ORACLE_TALLY_H
 
 #include "registry/monitor/tally.h"
+#include "shm/finished.h"
 #include "shm/times.h"
 #include "tests/process/corrupt_oracle_base.h"
 
@@ -58,6 +60,26 @@ static void oracle_tallies(struct oracle *o)
         if (kind < 1 || kind > 3) continue;
         HOLDS(t->what == 0 || t->what >> 63 == 1, "tally", i, t->what);
         if (t->what >> 63 == 1 && (kind == 3 || (queue < o->seg->geometry.queues && known))) oracle_tally_ready(o, i, t);
+    }
+}
+
+static void oracle_finished(struct oracle *o)
+{
+    for (uint32_t i = 0; i < o->seg->sections[AP_SECTION_FINISHED].count; i++) {
+        const struct ap_finished_ring *ring = ap_finished_ring_at(o->seg, i);
+
+        HOLDS(zeros(ring->reserved, sizeof ring->reserved), "finished", i, ring->reserved);
+        for (uint32_t k = 0; k < 128; k++) {
+            const struct ap_finished *r = &ring->records[k];
+
+            if (r->number == 0) continue;
+            HOLDS((r->number - 1) % 128 == k && r->number <= ring->next, "finished", i, r->number);
+            HOLDS(r->how <= 6, "finished", i, r->how);
+            HOLDS(r->slot < o->seg->geometry.tasks, "finished", i, r->slot);
+            HOLDS(r->queue < o->seg->geometry.queues || r->queue == 0xffff, "finished", i, r->queue);
+            HOLDS(r->lane < o->seg->geometry.lanes || r->lane == 0xffff, "finished", i, r->lane);
+            HOLDS(r->reserved == 0, "finished", i, r->reserved);
+        }
     }
 }
 

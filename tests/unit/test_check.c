@@ -180,7 +180,7 @@ Test(check, slots)
     CORRUPTS(s->body, 1, "slot", index, "T4");
     CORRUPTS(s->body, d.seg.sections[AP_SECTION_POOL].offset + 2816, "slot", index, "T4");
     CORRUPTS(s->result, d.seg.size, "slot", index, "T4");
-    CORRUPTS(s->request, s->request + 131072, "slot", index, "T5");
+    CORRUPTS(s->request, s->request + 262144, "slot", index, "T5");
     s->request |= AP_REQUEST_RANKED;
     CORRUPTS(s->rank, AP_RANKS, "slot", index, "T13");
     s->request &= ~(uint64_t)AP_REQUEST_RANKED;
@@ -444,7 +444,7 @@ Test(check, every_published_state_is_judged)
 
         CORRUPTS(s->body_size, UINT32_MAX, "slot", index, "T4");
         CORRUPTS(s->body, d.seg.size, "slot", index, "T4");
-        CORRUPTS(s->request, s->request + 131072, "slot", index, "T5");
+        CORRUPTS(s->request, s->request + 262144, "slot", index, "T5");
         CORRUPTS(s->deadline, s->queued - 1, "slot", index, "T6");
     }
 }

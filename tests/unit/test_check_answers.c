@@ -122,8 +122,8 @@ Test(check_answers, gaps_of_the_header)
         A(FIRST_BEHIND(time_namespace), 1, "header 0 S10! behind the time namespace: a byte is 0x01; it must be 0");
         A(LAST_BEFORE(rescan), 1, "header 0 S10! behind the time namespace: a byte is 0x01; it must be 0");
     }
-    A(FIRST_BEHIND(rescan), 1, "header 0 S10! behind rescan: a byte is 0x01; it must be 0");
-    A(LAST_BEFORE(lanes_changed), 1, "header 0 S10! behind rescan: a byte is 0x01; it must be 0");
+    A(FIRST_BEHIND(tap), 1, "header 0 S10! behind the tap: a byte is 0x01; it must be 0");
+    A(LAST_BEFORE(lanes_changed), 1, "header 0 S10! behind the tap: a byte is 0x01; it must be 0");
     A(FIRST_BEHIND(lanes_changed), 1, "header 0 S10! behind lanes_changed: a byte is 0x01; it must be 0");
     A(LAST_BEFORE(event_next), 1, "header 0 S10! behind lanes_changed: a byte is 0x01; it must be 0");
     A(FIRST_BEHIND(forgotten), 1, "header 0 S10! behind forgotten: a byte is 0x01; it must be 0");
@@ -536,9 +536,9 @@ Test(check_answers, words)
     A(failed->word, AP_WORD_WITH(failed->word, AP_TASK_FAILED, 0), "slot 43 T7! failed: code 0 is unknown");
     A(failed->word, AP_WORD_WITH(failed->word, AP_TASK_FAILED, 4000), "slot 43 T7! failed: code 4000 is unknown");
     A(failed->word, AP_WORD_WITH(failed->word, AP_TASK_CANCELLED, 4000), "slot 43 T7! cancelled: code 4000 is unknown");
-    A(done->request, done->request + 131072, "slot 40 T5! request of generation 2, the slot is at 1");
+    A(done->request, done->request + 262144, "slot 40 T5! request of generation 2, the slot is at 1");
     SOUND(done->request, done->request | AP_REQUEST_RANKED);
-    A(none->request, AP_REQUEST_WORD(AP_GENERATION_LAST + 1, 0), "slot 0 T5! request 007ffffffffe0000: bits that do not exist");
+    A(none->request, AP_REQUEST_WORD(AP_GENERATION_LAST + 1, 0), "slot 0 T5! request 00fffffffffc0000: bits that do not exist");
 }
 
 Test(check_answers, bodies_and_indexes)

@@ -128,6 +128,7 @@ static json_t *header_json(const struct dump *d)
     dump_read_set(o, "time_namespace", dump_number(ap_load_relaxed(&h->time_namespace.inode)));
     dump_read_set(o, "clock_shift_ns", d->untimed ? json_null() : json_integer(ap_ops_shift(d->seg.ops)));
     dump_read_set(o, "images", dump_number(ap_load_relaxed(&h->images)));
+    dump_read_set(o, "tapped_until", dump_number(ap_load_relaxed(&h->tap)));
     dump_read_set(o, "due", dump_number(ap_load_relaxed(&h->due)));
     dump_read_set(o, "event_next", dump_number(ap_load_relaxed(&h->event_next)));
     dump_read_set(o, "results_forgotten", dump_number(ap_load_relaxed(&h->forgotten)));

@@ -198,7 +198,8 @@ static void plain_rows(const char *title, const json_t *rows, FILE *out)
 
 void dump_text(const json_t *whole, FILE *out)
 {
-    static const char *const told = " sections members lanes services swarms supervised capabilities queues times pool events ";
+    static const char *const told = " sections members lanes services swarms supervised capabilities queues times pool events "
+                                    "finished ";
     const char *key;
     json_t *value;
     static const struct column sections[] = {{">index", "index", 0}, {"section", "name", 0}, {">offset", "offset", 0},
@@ -236,6 +237,11 @@ void dump_text(const json_t *whole, FILE *out)
     static const struct column events[] = {{">event", "number", 0}, {"time", "time", 0}, {"what", "text", 0}, {">lane", "lane", 0},
                                            {">a", "a", 0}, {">b", "b", 0}, {">c", "c", 0}, {"said", "said", 0}, {NULL, NULL, 0}};
 
+    static const struct column finished[] = {
+        {"ended", "time", 0}, {"how", "end", 0}, {"task", "task", 0}, {"error", "error", 0}, {">code", "agent_code", 0},
+        {"caller", "caller", 0}, {"agent", "agent", 0}, {"capability", "capability", 0}, {">attempt", "attempt", 0},
+        {">waited", "waited_ns", 'd'}, {">ran", "ran_ns", 'd'}, {">worker", "worker_pid", 0}, {"trace", "trace", 0},
+        {NULL, NULL, 0}};
     static const struct column times[] = {
         {">queue", "queue", 0}, {">started", "waited.count", 0}, {">waited p50", "waited.p50_ns", 'd'},
         {">p99", "waited.p99_ns", 'd'}, {">max", "waited.max_ns", 'd'}, {">ended", "ran.count", 0},
@@ -256,6 +262,7 @@ void dump_text(const json_t *whole, FILE *out)
     tasks(whole, out);
     table("payload pool", json_object_get(whole, "pool"), pool, out);
     table("events", json_object_get(whole, "events"), events, out);
+    table("last tasks that failed, were slow, are traced or were tapped", json_object_get(whole, "finished"), finished, out);
     json_object_foreach((json_t *)(uintptr_t)whole, key, value) {
         char word[64];
 
