@@ -43,6 +43,8 @@ json_t *dump_json(const struct dump *d, const struct dump_options *options);
 #include "shm/parts.def"
 #include "registry/parts.def"
 #undef AP_PART
+/* held.c. A list of the dead lanes that nobody has recovered, with what each holds. */
+json_t *dump_held(const struct dump *d);
 /* As tables, from that object and nothing else. */
 void dump_text(const json_t *whole, FILE *out);
 

@@ -566,5 +566,6 @@ json_t *dump_json(const struct dump *d, const struct dump_options *options)
     dump_read_set(o, "geometry", geometry_json(&seg->geometry));
     dump_read_set(o, "sections", sections_json(seg));
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) parts[i](d, options, o);
+    dump_read_set(o, "died_holding", dump_held(d));
     return o;
 }

@@ -32,7 +32,7 @@ static char *dump_text_plain(const json_t *value)
 }
 
 /* A column: heading, key, and how: 0 as it is, 'd' duration, 'b' bytes, 'o' owner in colour, 'h' hands or rings counted,
- * 'p' providers. */
+ * 'p' providers, 'j' a list. */
 struct column {
     const char *heading, *key;
     char how;
@@ -59,6 +59,26 @@ static char *providers(const json_t *list)
     return ret != NULL ? ret : tool_strdup("-");
 }
 
+/* Texts, or tasks with what was asked. */
+static char *joined(const json_t *list)
+{
+    char *ret = NULL;
+    const json_t *p;
+    size_t i;
+
+    json_array_foreach(list, i, p) {
+        char *one = dump_text_plain(json_is_object(p) ? at(p, "task") : p), *of = dump_text_plain(at(p, "capability"));
+        char *longer = tool_format("%s%s%s%s%s%s", ret != NULL ? ret : "", ret != NULL ? ", " : "", one,
+                                   json_is_object(p) ? " (" : "", json_is_object(p) ? of : "", json_is_object(p) ? ")" : "");
+
+        free(one);
+        free(of);
+        free(ret);
+        ret = longer;
+    }
+    return ret != NULL ? ret : tool_strdup("-");
+}
+
 static char *cell(const json_t *row, const struct column *c)
 {
     const json_t *value = at(row, c->key);
@@ -67,6 +87,7 @@ static char *cell(const json_t *row, const struct column *c)
 
     if (c->how == 'd' && json_is_integer(value)) return tool_strdup(tool_format_duration(number, text));
     if (c->how == 'b' && json_is_integer(value)) return tool_strdup(tool_format_bytes(number, text));
+    if (c->how == 'j') return joined(value);
     if (c->how == 'h') return tool_format("%zu", json_array_size(value));
     return c->how == 'p' ? providers(value) : dump_text_plain(value);
 }
@@ -176,6 +197,22 @@ static void tasks(const json_t *whole, FILE *out)
     if (at(whole, "tasks.slots") != NULL) table("slots that are not free", at(whole, "tasks.slots"), columns, out);
 }
 
+/* How the last tasks ended, and what the dead hold. */
+static void dump_ends(const json_t *whole, FILE *out)
+{
+    static const struct column died[] = {
+        {">lane", "lane", 0}, {">pid", "pid", 0}, {"name", "name", 0}, {"calls for", "calls_for", 0}, {"tasks", "tasks", 'j'},
+        {"queues", "queues", 'j'}, {"claims", "claims", 'j'}, {">blocks", "blocks", 0}, {">slabs", "slabs", 0}, {NULL, NULL, 0}};
+    static const struct column finished[] = {
+        {"ended", "time", 0}, {"how", "end", 0}, {"task", "task", 0}, {"error", "error", 0}, {">code", "agent_code", 0},
+        {"caller", "caller", 0}, {"agent", "agent", 0}, {"capability", "capability", 0}, {">attempt", "attempt", 0},
+        {">waited", "waited_ns", 'd'}, {">ran", "ran_ns", 'd'}, {">worker", "worker_pid", 0}, {"trace", "trace", 0},
+        {NULL, NULL, 0}};
+
+    table("last tasks that failed, were slow, are traced or were tapped", json_object_get(whole, "finished"), finished, out);
+    table("who died, and is not recovered yet, holding what", json_object_get(whole, "died_holding"), died, out);
+}
+
 /* A list of rows that has no table of its own: each with all its keys. */
 static void plain_rows(const char *title, const json_t *rows, FILE *out)
 {
@@ -199,7 +236,7 @@ static void plain_rows(const char *title, const json_t *rows, FILE *out)
 void dump_text(const json_t *whole, FILE *out)
 {
     static const char *const told = " sections members lanes services swarms supervised capabilities queues times pool events "
-                                    "finished ";
+                                    "finished died_holding ";
     const char *key;
     json_t *value;
     static const struct column sections[] = {{">index", "index", 0}, {"section", "name", 0}, {">offset", "offset", 0},
@@ -237,11 +274,6 @@ void dump_text(const json_t *whole, FILE *out)
     static const struct column events[] = {{">event", "number", 0}, {"time", "time", 0}, {"what", "text", 0}, {">lane", "lane", 0},
                                            {">a", "a", 0}, {">b", "b", 0}, {">c", "c", 0}, {"said", "said", 0}, {NULL, NULL, 0}};
 
-    static const struct column finished[] = {
-        {"ended", "time", 0}, {"how", "end", 0}, {"task", "task", 0}, {"error", "error", 0}, {">code", "agent_code", 0},
-        {"caller", "caller", 0}, {"agent", "agent", 0}, {"capability", "capability", 0}, {">attempt", "attempt", 0},
-        {">waited", "waited_ns", 'd'}, {">ran", "ran_ns", 'd'}, {">worker", "worker_pid", 0}, {"trace", "trace", 0},
-        {NULL, NULL, 0}};
     static const struct column times[] = {
         {">queue", "queue", 0}, {">started", "waited.count", 0}, {">waited p50", "waited.p50_ns", 'd'},
         {">p99", "waited.p99_ns", 'd'}, {">max", "waited.max_ns", 'd'}, {">ended", "ran.count", 0},
@@ -262,7 +294,7 @@ void dump_text(const json_t *whole, FILE *out)
     tasks(whole, out);
     table("payload pool", json_object_get(whole, "pool"), pool, out);
     table("events", json_object_get(whole, "events"), events, out);
-    table("last tasks that failed, were slow, are traced or were tapped", json_object_get(whole, "finished"), finished, out);
+    dump_ends(whole, out);
     json_object_foreach((json_t *)(uintptr_t)whole, key, value) {
         char word[64];
 
