@@ -25,6 +25,7 @@ static const struct apiary_command commands[] = {
     {"events", "show what has changed or was repaired", cmd_events},
     {"history", "show what was counted over the last week", cmd_history},
     {"tap", "show tasks as they finish", cmd_tap},
+    {"trace", "show the life of a task across swarms", cmd_trace},
     {"metrics", "print what is counted, for Prometheus", cmd_metrics},
     {"memory", "keys and values that swarms share, and the local memory of each", cmd_memory},
     {"drain", "route no new tasks to a swarm and wait until it has none", cmd_drain},

@@ -32,6 +32,7 @@ int cmd_kept(struct tool *t, int argc, char **argv);
 int cmd_claim(struct tool *t, int argc, char **argv);
 int cmd_events(struct tool *t, int argc, char **argv);
 int cmd_history(struct tool *t, int argc, char **argv);
+int cmd_trace(struct tool *t, int argc, char **argv);
 int cmd_tap(struct tool *t, int argc, char **argv);
 int cmd_memory(struct tool *t, int argc, char **argv);
 int cmd_metrics(struct tool *t, int argc, char **argv);
