@@ -9,12 +9,14 @@
 #include <string.h>
 #include <time.h>
 
+#include "tools/apiary/spans.h"
 #include "tools/common/finished.h"
 
 #define MS UINT64_C(1000000)
 #define AGAIN (500 * MS) /* well before a lease is over */
 #define ROUND_MS 5
 #define TELL (1000 * MS)
+#define SPANS_FILE (UINT64_C(64) << 20)
 
 static volatile sig_atomic_t stopped;
 
@@ -31,6 +33,7 @@ struct tap {
     const char *from, *to, *capability;
     uint64_t slower;
     bool failed;
+    struct spans spans; /* with --otlp */
     uint64_t most, told, missed; /* missed: as told last */
     uint64_t again, tell;        /* when to say that it taps, and what it missed */
 };
@@ -108,12 +111,25 @@ static int tap_tell_missed(struct tap *tap, uint64_t now)
     if (tap->tail.missed == tap->missed || now < tap->tell) return TOOL_OK;
     tap->missed = tap->tail.missed;
     tap->tell = now + TELL;
-    if (tap->t->json) return tool_json_print(json_pack("{s:o}", "missed", tool_json_number(tap->missed)));
+    if (tap->t->json && !tap->spans.wanted) return tool_json_print(json_pack("{s:o}", "missed", tool_json_number(tap->missed)));
     tool_warn(tap->t, "%" PRIu64 " tasks so far have come too fast to be told", tap->missed);
     return TOOL_OK;
 }
 
 /* ---- rounds -------------------------------------------------------------------------------------------------------- */
+
+/* Those that are wanted are put together at the front. */
+static int tap_spans(struct tap *tap, struct ap_finished *all, size_t n)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < n && tap->told < tap->most; i++) {
+        if ((all[i].flags & APIARY_TRACE_SAMPLED) == 0 || !tap_wants(tap, &all[i])) continue;
+        all[kept++] = all[i];
+        tap->told++;
+    }
+    return spans_write(tap->t, &tap->spans, tap->seg, all, kept);
+}
 
 static int tap_round(struct tap *tap)
 {
@@ -122,11 +138,16 @@ static int tap_round(struct tap *tap)
     size_t n;
     int rc = TOOL_OK;
 
-    if (now >= tap->again) {
+    if (now >= tap->again && !tap->spans.wanted) { /* spans are of sampled traces, which are recorded anyway */
         ap_tap(tap->seg, now + AP_TAP_LEASE);
         tap->again = now + AGAIN;
     }
     n = finished_tail_next(tap->seg, &tap->tail, &all);
+    if (tap->spans.wanted) {
+        rc = tap_spans(tap, all, n);
+        free(all);
+        return rc == TOOL_OK ? tap_tell_missed(tap, now) : rc;
+    }
     for (size_t i = 0; i < n && rc == TOOL_OK && tap->told < tap->most; i++)
         if (tap_wants(tap, &all[i])) rc = tap_tell(tap, &all[i]);
     free(all);
@@ -142,8 +163,8 @@ static int tap_run(struct tap *tap)
     sigaction(SIGINT, &stop, NULL);
     sigaction(SIGTERM, &stop, NULL);
     finished_tail_begin(tap->seg, &tap->tail);
-    ap_tap(tap->seg, tap->seg->ops->now() + AP_TAP_LEASE);
-    if (!tap->t->json) tap_heading();
+    if (!tap->spans.wanted) ap_tap(tap->seg, tap->seg->ops->now() + AP_TAP_LEASE);
+    if (!tap->t->json && !tap->spans.wanted) tap_heading();
     rc = tool_finish(tap->t, TOOL_OK);
     while (rc == TOOL_OK && !stopped && tap->told < tap->most) {
         if (ap_segment_removed(tap->seg)) {
@@ -156,18 +177,29 @@ static int tap_run(struct tap *tap)
     tap->tell = 0;
     if (rc == TOOL_OK) rc = tap_tell_missed(tap, tap->seg->ops->now());
     finished_tail_end(&tap->tail);
+    spans_close(&tap->spans);
     return rc;
 }
 
-static int tap_options(struct tap *tap, const struct tool_usage *usage, const char *slower, const char *count)
+/* A whole number above 0. */
+static bool tap_number(const char *text, uint64_t *ret)
 {
     char *end;
 
+    *ret = strtoull(text, &end, 10);
+    return *text >= '0' && *text <= '9' && *end == '\0' && *ret > 0;
+}
+
+static int tap_options(struct tap *tap, const struct tool_usage *usage, const char *slower, const char *count, const char *rotate)
+{
+
     if (slower != NULL && tool_duration(slower, &tap->slower) < 0)
         return tool_usage_error(tap->t, usage, "--slower: '%s' is no time; write 5ms, 2s", slower);
-    if (count == NULL) return TOOL_OK;
-    tap->most = strtoull(count, &end, 10);
-    if (*count < '0' || *count > '9' || *end != '\0' || tap->most == 0)
+    if (tap->spans.path != NULL && !tap->spans.wanted) return tool_usage_error(tap->t, usage, "--output is for --otlp");
+    if (rotate != NULL && tap->spans.path == NULL) return tool_usage_error(tap->t, usage, "--rotate is for --output");
+    if (rotate != NULL && !tap_number(rotate, &tap->spans.most))
+        return tool_usage_error(tap->t, usage, "--rotate: '%s' is not a number above 0", rotate);
+    if (count != NULL && !tap_number(count, &tap->most))
         return tool_usage_error(tap->t, usage, "--count: '%s' is not a number above 0", count);
     return TOOL_OK;
 }
@@ -182,14 +214,18 @@ int cmd_tap(struct tool *t, int argc, char **argv)
                 "What comes faster than it is read is counted. Needs no coordinator.",
         .json = true,
     };
-    const char *slower = NULL, *count = NULL;
-    struct tap tap = {.t = t, .most = UINT64_MAX};
+    const char *slower = NULL, *count = NULL, *rotate = NULL;
+    struct tap tap = {.t = t, .most = UINT64_MAX, .spans = {.most = SPANS_FILE}};
     const struct tool_option options[] = {
         {"from", 0, "SERVICE", "only those that this service has asked for; '-': nobody's", &tap.from, NULL},
         {"to", 0, "SERVICE", "only those of this service's agents", &tap.to, NULL},
         {"capability", 0, "NAME", "only those of this capability", &tap.capability, NULL},
         {"slower", 0, "TIME", "only those that took at least so long, from being queued on: 5ms, 2s", &slower, NULL},
         {"failed", 0, NULL, "only those that did not end well, and were not cancelled", NULL, &tap.failed},
+        {"otlp", 0, NULL, "spans of sampled traces, as lines of OTLP JSON; nothing else is recorded for that", NULL,
+         &tap.spans.wanted},
+        {"output", 0, "FILE", "append the spans to it", &tap.spans.path, NULL},
+        {"rotate", 0, "BYTES", "with so many the file becomes FILE.1, and another begins [67108864]", &rotate, NULL},
         {"count", 'n', "NUMBER", "end after so many", &count, NULL},
         {.name = NULL},
     };
@@ -197,7 +233,7 @@ int cmd_tap(struct tool *t, int argc, char **argv)
     int rc = tool_parse(t, &usage, options, &argc, &argv);
 
     if (rc != TOOL_GO_ON) return rc;
-    rc = tap_options(&tap, &usage, slower, count);
+    rc = tap_options(&tap, &usage, slower, count, rotate);
     if (rc != TOOL_OK) return rc;
     rc = tool_attach(t, tool_segment(t, NULL), false, &a);
     if (rc != TOOL_OK) return rc;
