@@ -60,7 +60,7 @@ until_true past_is of=agents 'any("ran" in r for s in j["steps"] for r in s["row
 
 python3 "$APIARY_SOURCE/tests/process/lib_schema.py" "$port" "$APIARY_SOURCE/tools/openapi.json" >"$folder/schema" || fail "$(cat "$folder/schema")"
 tail -1 "$folder/schema"
-for list in status.swarms services.agents capabilities.capabilities tasks.tasks dead.dead kept.kept claims.claims events.events metrics.metrics history.rows history.steps stats.agents stats.refusals pairs.pairs namespaces.namespaces memory.keys caches.caches; do
+for list in status.swarms services.agents capabilities.capabilities tasks.tasks dead.dead kept.kept finished.tasks trace.tasks claims.claims events.events metrics.metrics history.rows history.steps stats.agents stats.refusals pairs.pairs namespaces.namespaces memory.keys caches.caches; do
     grep -qE "^empty:.* /v1/$list( |\$)" "$folder/schema" && fail "nothing was in /v1/$list"
 done
 diff <(body_of /v1/openapi.json) "$APIARY_SOURCE/tools/openapi.json" >/dev/null || fail 'the schema that is served is another one'
@@ -79,6 +79,11 @@ same /v1/capabilities apiary capability ls
 same /v1/tasks apiary task ls
 same '/v1/tasks?state=queued' apiary task ls --state queued
 same /v1/dead apiary dead ls
+failed=$(body_of '/v1/finished?service=text_service' | python3 -c 'import json, sys; j = json.load(sys.stdin); print([t["task"] for t in j["tasks"] if t["end"] == "failed" and t["capability"] == "text.fails" and t["attempt"] == 2][0])')
+[ -n "$failed" ] || fail "/v1/finished: $(body_of /v1/finished | head -c 600)"
+[ "$(body_of "/v1/trace?id=$failed" | python3 -c 'import json, sys; print([(t["end"], t["attempt"]) for t in json.load(sys.stdin)["tasks"]])')" = "[('retried', 1), ('failed', 2)]" ] ||
+    fail "/v1/trace: $(body_of "/v1/trace?id=$failed")"
+body_of '/v1/trace?id=what' | grep -q "neither a task's nor a trace's" || fail "/v1/trace of nothing: $(body_of '/v1/trace?id=what')"
 same /v1/kept apiary kept ls
 same /v1/stats apiary stats
 same /v1/pairs apiary stats --pairs

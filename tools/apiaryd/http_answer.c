@@ -10,6 +10,7 @@
 #include "tools/view/memory.h"
 #include "tools/view/past.h"
 #include "tools/view/stats.h"
+#include "tools/view/trace.h"
 #include "tools/view/view.h"
 
 #define TYPE_JSON "application/json"
@@ -260,6 +261,29 @@ static bool answer_dead(const struct http_asked *asked, struct http_answer *ret)
     return http_answer_json(ret, answer_with_next(o, next != 0, next));
 }
 
+static bool answer_finished(const struct http_asked *asked, struct http_answer *ret)
+{
+    const struct request_verdict *v = &asked->verdict;
+    json_t *o = view_finished_json(asked->a->seg, false, NULL, *v->service != '\0' ? v->service : NULL, v->limit);
+
+    json_object_set_new(o, "segment", json_string(asked->segment));
+    return http_answer_json(ret, o);
+}
+
+/* A task of which nothing is known has an empty list: that is no mistake of who asks. */
+static bool answer_trace(struct http_asked *asked, struct http_answer *ret)
+{
+    const char *id = asked->verdict.id;
+    struct trace_view v;
+    json_t *o;
+
+    if (view_trace(asked->a->seg, id, &v) == APIARY_EINVAL)
+        return answer_refuse(asked, ret, "id", id, "neither a task's nor a trace's of 32 digits");
+    o = view_trace_json(asked->a->seg, &v);
+    view_trace_free(&v);
+    return http_answer_json(ret, o);
+}
+
 static bool answer_events(const struct http_asked *asked, struct http_answer *ret)
 {
     const struct request_verdict *v = &asked->verdict;
@@ -345,6 +369,10 @@ bool http_answer(struct http_asked *asked, struct http_answer *ret)
         return http_answer_json(ret, view_capabilities_json(asked->a->seg));
     case REQUEST_TASKS:
         return answer_tasks(asked, ret);
+    case REQUEST_FINISHED:
+        return answer_finished(asked, ret);
+    case REQUEST_TRACE:
+        return answer_trace(asked, ret);
     case REQUEST_DEAD:
         return answer_dead(asked, ret);
     case REQUEST_KEPT:

@@ -167,10 +167,11 @@ void request_judge(const struct request *r, struct request_verdict *ret)
 
 enum request_argument_kind {
     ARGUMENT_SERVICE, ARGUMENT_TAG, ARGUMENT_KIND, ARGUMENT_STATE, ARGUMENT_LIMIT, ARGUMENT_AFTER, ARGUMENT_SINCE,
-    ARGUMENT_UNTIL, ARGUMENT_STEP, ARGUMENT_OF, ARGUMENT_NAME, ARGUMENT_SPACE, ARGUMENT_LOCAL, ARGUMENT_PREFIX, ARGUMENT_KEY
+    ARGUMENT_UNTIL, ARGUMENT_STEP, ARGUMENT_OF, ARGUMENT_NAME, ARGUMENT_SPACE, ARGUMENT_LOCAL, ARGUMENT_PREFIX, ARGUMENT_KEY,
+    ARGUMENT_ID
 };
 static const char *const argument_names[] = {"service", "tag", "kind", "state", "limit", "after", "since", "until", "step",
-                                             "of", "name", "namespace", "local", "prefix", "key"};
+                                             "of", "name", "namespace", "local", "prefix", "key", "id"};
 #define ARGUMENTS (sizeof argument_names / sizeof *argument_names)
 
 /* Whether it is one of the words of a route. */
@@ -214,7 +215,8 @@ static void argument_take(struct request_verdict *v, enum request_argument_kind 
 {
     char *const texts[] = {[ARGUMENT_SERVICE] = v->service, [ARGUMENT_TAG] = v->tag, [ARGUMENT_STATE] = v->state,
                            [ARGUMENT_OF] = v->of, [ARGUMENT_NAME] = v->name, [ARGUMENT_SPACE] = v->space,
-                           [ARGUMENT_LOCAL] = v->local, [ARGUMENT_PREFIX] = v->prefix, [ARGUMENT_KEY] = v->key};
+                           [ARGUMENT_LOCAL] = v->local, [ARGUMENT_PREFIX] = v->prefix, [ARGUMENT_KEY] = v->key,
+                           [ARGUMENT_ID] = v->id};
     uint64_t n = 0;
 
     switch (which) {
@@ -227,6 +229,7 @@ static void argument_take(struct request_verdict *v, enum request_argument_kind 
     case ARGUMENT_LOCAL:
     case ARGUMENT_PREFIX:
     case ARGUMENT_KEY:
+    case ARGUMENT_ID:
         memcpy(texts[which], text, strlen(text) + 1);
         break;
     case ARGUMENT_KIND:

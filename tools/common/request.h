@@ -31,6 +31,8 @@
     X(SERVICES, "/v1/services", "service tag", "The agents, as apiary services")                          \
     X(CAPABILITIES, "/v1/capabilities", "", "The capabilities, as apiary capability ls")                  \
     X(TASKS, "/v1/tasks", "state limit after", "Tasks, as apiary task ls")                                \
+    X(FINISHED, "/v1/finished", "service limit", "The last tasks that failed or were slow")                 \
+    X(TRACE, "/v1/trace", "id", "The life of a task across swarms, as apiary trace")                      \
     X(DEAD, "/v1/dead", "limit after", "The dead set, as apiary dead ls")                                 \
     X(KEPT, "/v1/kept", "", "Results that are kept, as apiary kept ls")                                   \
     X(CLAIMS, "/v1/claims", "", "Keys that are claimed, as apiary claim ls")                              \
@@ -101,7 +103,7 @@ struct request_verdict {
     uint64_t step; /* ns */
     char space[REQUEST_TEXT_MAX + 1], local[REQUEST_TEXT_MAX + 1], prefix[REQUEST_TEXT_MAX + 1], key[REQUEST_TEXT_MAX + 1];
     char service[REQUEST_TEXT_MAX + 1], tag[REQUEST_TEXT_MAX + 1], kind[REQUEST_TEXT_MAX + 1], state[REQUEST_TEXT_MAX + 1]; /* "" */
-    char of[REQUEST_TEXT_MAX + 1], name[REQUEST_TEXT_MAX + 1]; /* "" */
+    char of[REQUEST_TEXT_MAX + 1], name[REQUEST_TEXT_MAX + 1], id[REQUEST_TEXT_MAX + 1]; /* "" */
     char why[REQUEST_WHY]; /* a sentence, where it is refused */
 };
 void request_judge(const struct request *r, struct request_verdict *ret);

@@ -29,8 +29,19 @@ function spansOf(task, now) {
     return spans;
 }
 
-export function timeLine(task, tasks, now, width) {
-    const rows = [task, ...family(task, tasks).sort((a, b) => a.queued_ns - b.queued_ns)].slice(0, 30);
+/* Each start of each task of a trace, as /v1/trace tells it, in the order of who asked whom. */
+function startsOf(trace) {
+    return trace.tasks.map((t) => ({
+        task: t.task, capability: t.capability, agent: t.agent, depth: t.depth, attempt: t.attempt, hedge: t.hedge, queued_ns: t.queued_ns,
+        started_ns: t.started_ns, finished_ns: t.state && !t.finished_ns ? null : t.finished_ns, state: t.state || {late: 'failed', retried: 'failed', lost: 'failed'}[t.end] || t.end,
+        said: t.state ? '' : {late: 'came too late', retried: 'is tried again', lost: 'its worker died'}[t.end] || '',
+    }));
+}
+
+/* `trace`: of all swarms that were asked; null: this apiaryd does not tell, and the tasks that are not over are looked through. */
+export function timeLine(task, tasks, now, width, trace) {
+    const told = trace && trace.tasks.length ? startsOf(trace) : null;
+    const rows = (told || [task, ...family(task, tasks || []).sort((a, b) => a.queued_ns - b.queued_ns)]).slice(0, 60);
     const all = rows.flatMap((t) => spansOf(t, now));
     if (!all.length) return h('p', {class: 'nothing'}, 'It has no times yet.');
     const from = Math.min(...all.map((x) => x.from)), to = Math.max(...all.map((x) => x.to));
@@ -39,7 +50,9 @@ export function timeLine(task, tasks, now, width) {
     const made = [], height = rows.length * LINE + 22;
     rows.forEach((t, i) => {
         const y = i * LINE;
-        made.push(s('text', {x: LEFT, y: y + 13}, `${t.capability} by ${t.agent || 'nobody yet'}`, s('tspan', {class: 'what'}, `  ${t.task}`)));
+        const more = [t.attempt > 1 ? `start ${t.attempt}` : '', t.hedge === 'second copy' ? 'second copy' : '', t.said || ''].filter(Boolean).join(', ');
+        made.push(s('text', {x: LEFT + 12 * Math.min(t.depth || 0, 8), y: y + 13}, `${t.capability} by ${t.agent || 'nobody yet'}`,
+                    s('tspan', {class: 'what'}, `  ${t.task}${more ? `, ${more}` : ''}`)));
         for (const span of spansOf(t, now)) {
             const left = x(span.from), w = Math.max(2, x(span.to) - left);
             const text = `${span.name} ${duration(span.to - span.from)}`;
@@ -54,7 +67,7 @@ export function timeLine(task, tasks, now, width) {
         made.push(s('text', {class: 'what', x: scale(tick), y: height - 4, 'text-anchor': scale(tick) < 40 ? 'start' : 'middle'}, `+${duration(tick)}`));
     }
     return s('svg', {class: 'life', width, height, viewBox: `0 0 ${width} ${height}`, role: 'img',
-                     'aria-label': spansOf(task, now).map((p) => `${p.name} ${duration(p.to - p.from)}`).join(', ')}, made);
+                     'aria-label': rows.flatMap((t) => spansOf(t, now)).map((p) => `${p.name} ${duration(p.to - p.from)}`).join(', ')}, made);
 }
 
 const orNone = (v) => (v === null || v === undefined || v === '' ? NONE : String(v));

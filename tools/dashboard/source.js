@@ -2,7 +2,7 @@
 
 const PATHS = {
     status: 'v1/status', services: 'v1/services', metrics: 'v1/metrics', stats: 'v1/stats', pairs: 'v1/pairs', events: 'v1/events',
-    capabilities: 'v1/capabilities', tasks: 'v1/tasks', dead: 'v1/dead', kept: 'v1/kept', claims: 'v1/claims',
+    capabilities: 'v1/capabilities', tasks: 'v1/tasks', dead: 'v1/dead', finished: 'v1/finished', trace: 'v1/trace', kept: 'v1/kept', claims: 'v1/claims',
     namespaces: 'v1/namespaces', memory: 'v1/memory', value: 'v1/value', caches: 'v1/caches', history: 'v1/history',
 };
 const INDEX = 'v1/openapi.json'; /* what is offered: {"paths": {"/v1/status": ..., ...}} */

@@ -5,7 +5,7 @@ import {factsOf, timeLine} from './life.js';
 import {taskButton} from './operate.js';
 import {Table} from './table.js';
 
-const TABS = [['live', 'Live'], ['slow', 'Slow'], ['dead', 'Dead'], ['kept', 'Kept results']];
+const TABS = [['live', 'Live'], ['slow', 'Slow'], ['ended', 'Failed and slow'], ['dead', 'Dead'], ['kept', 'Kept results']];
 const SLOWER = [['10ms', 1e7], ['100ms', 1e8], ['1s', 1e9], ['10s', 1e10], ['1m', 6e10]];
 const ENDED = new Set(['done', 'failed', 'cancelled']);
 
@@ -29,6 +29,21 @@ function taskTable(app, open) {
         {key: 'attempts', title: 'Starts', width: 66, numeric: true, desc: true, sort: (t) => t.attempts, text: (t) => count(t.attempts)},
         {key: 'size', title: 'Request', width: 86, numeric: true, desc: true, sort: (t) => t.body_size, text: (t) => bytes(t.body_size)},
         {key: 'error', title: 'Error', width: 110, narrow: true, text: (t) => t.error || NONE},
+    ]});
+}
+
+function endedTable(open) {
+    return new Table({label: 'failed and slow tasks', key: (t) => `${t.task} ${t.attempt} ${t.end}`, sort: 'at', dir: -1, open, empty: 'No task has failed or was slow.', columns: [
+        {key: 'at', title: 'Ended', width: 150, first: true, narrow: true, sort: (t) => t.at_ns, text: (t) => clock(t.at_ns / 1e6)},
+        {key: 'end', title: 'End', width: 100, narrow: true, sort: (t) => t.end, draw: (cell, t) => drawBadge(cell, t.end, toneOf({late: 'failed', lost: 'failed', retried: 'failed'}[t.end] || t.end))},
+        {key: 'capability', title: 'Capability', grow: true, narrow: true, long: true, sort: (t) => t.capability, text: (t) => t.capability},
+        {key: 'caller', title: 'Caller', width: 140, sort: (t) => t.caller, text: (t) => t.caller || NONE},
+        {key: 'agent', title: 'Agent', grow: true, long: true, sort: (t) => t.agent, text: (t) => t.agent || NONE},
+        {key: 'waited', title: 'Waited', width: 90, numeric: true, desc: true, sort: (t) => t.waited_ns, text: (t) => duration(t.waited_ns)},
+        {key: 'ran', title: 'Ran', width: 90, numeric: true, narrow: true, desc: true, sort: (t) => t.ran_ns, text: (t) => duration(t.ran_ns)},
+        {key: 'attempt', title: 'Start', width: 66, numeric: true, desc: true, sort: (t) => t.attempt, text: (t) => count(t.attempt)},
+        {key: 'error', title: 'Error', width: 150, sort: (t) => t.error, text: (t) => (t.error ? `${t.error}${t.agent_code ? `, ${t.agent_code}` : ''}` : NONE)},
+        {key: 'task', title: 'Task', width: 130, sort: (t) => t.task, text: (t) => t.task},
     ]});
 }
 
@@ -58,10 +73,10 @@ function keptTable(open) {
 }
 
 export function open(root, app) {
-    const told = {tasks: undefined, dead: undefined, kept: undefined};
+    const told = {tasks: undefined, ended: undefined, dead: undefined, kept: undefined, trace: null};
     let now = null, made = '', more = {};
     const openTask = (row) => app.choose({task: String(row.task)});
-    const tables = {live: taskTable(app, openTask), dead: deadTable((d) => app.choose({task: d.task})), kept: keptTable(openTask)};
+    const tables = {live: taskTable(app, openTask), ended: endedTable(openTask), dead: deadTable((d) => app.choose({task: d.task})), kept: keptTable(openTask)};
     const tabs = h('div', {class: 'tabs', role: 'tablist', 'aria-label': 'Tasks'}, TABS.map(([key, name]) => h('button', {type: 'button', role: 'tab', id: `tab-${key}`, 'aria-controls': 'tasks-shown', 'data-tab': key,
         onclick: () => app.choose({tab: key === 'live' ? null : key, task: null})}, name)));
     tabs.addEventListener('keydown', (e) => {
@@ -75,7 +90,7 @@ export function open(root, app) {
     const slower = h('select', {onchange: () => app.choose({slower: slower.value})}, SLOWER.map(([name]) => h('option', {value: name}, name)));
     const slowerLabel = h('label', null, 'Slower than', slower), said = h('span');
     const missing = h('p', {class: 'absent', hidden: true});
-    const shown = h('div', {role: 'tabpanel', id: 'tasks-shown'}, missing, tables.live.node, tables.dead.node, tables.kept.node);
+    const shown = h('div', {role: 'tabpanel', id: 'tasks-shown'}, missing, tables.live.node, tables.ended.node, tables.dead.node, tables.kept.node);
     const list = panel('Tasks', shown);
     list.firstChild.firstChild.after(tabs);
     const changed = (text) => {
@@ -97,18 +112,23 @@ export function open(root, app) {
     root.replaceChildren(h('h1', {class: 'seen-by-readers'}, 'Tasks'), detail, list);
 
     const refresh = async () => {
-        const [tasks, dead, kept] = await Promise.all([app.askAll('tasks', 'tasks'), app.askAll('dead', 'dead'), app.ask('kept')]);
+        const id = app.query.get('task');
+        const [tasks, dead, kept, ended, trace] = await Promise.all([app.askAll('tasks', 'tasks'), app.askAll('dead', 'dead'), app.ask('kept'),
+            app.ask('finished'), /^[0-9a-f]+-[0-9a-f]+-[0-9a-f]+$/.test(id || '') ? app.ask('trace', {id}) : null]);
         more = {live: tasks && tasks.next, dead: dead && dead.next};
         now = tasks && tasks.now_ns ? tasks.now_ns : null;
         told.tasks = tasks && tasks.tasks.map((t) => ({...t, age: ageOf(t, now), waited: t.queued_ns && t.started_ns ? t.started_ns - t.queued_ns : null}));
+        told.ended = ended && ended.tasks;
+        told.trace = trace && {of: id, ...trace};
         told.dead = dead && dead.dead;
         told.kept = kept && kept.kept;
     };
     const matches = (row) => {
         const wanted = (app.query.get('f') || '').toLowerCase();
-        return !wanted || [row.task, row.state, row.capability, row.caller, row.agent, row.service, row.error, row.text].some((v) => v && String(v).toLowerCase().includes(wanted));
+        return !wanted || [row.task, row.state, row.capability, row.caller, row.agent, row.service, row.error, row.text, row.end, row.trace].some((v) => v && String(v).toLowerCase().includes(wanted));
     };
     const rowsOf = (tab) => {
+        if (tab === 'ended') return told.ended;
         if (tab === 'dead') return told.dead;
         if (tab === 'kept') return told.kept;
         if (!told.tasks || tab === 'live') return told.tasks;
@@ -150,12 +170,14 @@ export function open(root, app) {
         ofOne.retry.hidden = ofOne.discard.hidden = !dead;
         ofOne.cancel.hidden = chosen.live.length === 0;
         ofOne.forget.hidden = chosen.kept.length === 0;
+        const ended = (told.ended || []).find((t) => t.task === id), trace = told.trace && told.trace.of === id && told.trace.tasks.length ? told.trace : null;
         const width = Math.max(260, one.clientWidth - 28);
-        const next = JSON.stringify([task, dead, kept, task && !task.finished_ns ? now : 0, width]);
+        const next = JSON.stringify([task, ended, trace && trace.tasks, dead, kept, task && !task.finished_ns ? now : 0, width]);
         if (next === made) return;
         made = next;
-        const facts = task ? factsOf(task, now) : dead ? Object.entries(dead) : kept ? Object.entries(kept) : [];
-        one.replaceChildren(...[task ? timeLine(task, told.tasks, now, width) : null,
+        const facts = task ? factsOf(task, now) : ended ? Object.entries(ended) : dead ? Object.entries(dead) : kept ? Object.entries(kept) : [];
+        one.replaceChildren(...[task || trace ? timeLine(task, told.tasks, now, width, trace) : null,
+            trace && trace.trace && !trace.sampled ? h('p', {class: 'nothing'}, 'Its trace is not sampled: of its tasks that are over only those are shown that failed or were slow.') : null,
             facts.length ? h('dl', {class: 'facts'}, facts.map(([n, v]) => h('div', null, h('dt', null, n.replace(/_/g, ' ')), h('dd', null, v === null || v === '' ? NONE : String(v)))))
                 : h('p', {class: 'nothing'}, `Task ${id} has ended, and nothing is kept of it.`)].filter(Boolean));
     };
