@@ -205,6 +205,8 @@ static const struct ap_number finished_numbers[] = {
      .at = AP_NUMBER_AT(finished_rings), .otherwise = 32, .min = 2, .max = 1u << 15, .power = true, .counts = true},
     {.key = "slow_task", .what = "how long a task takes from its queueing to be among the last tasks for that",
      .at = AP_NUMBER_AT(slow_task), .otherwise = 100, .min = 1, .max = 1u << 31, .apart = true, .milliseconds = true},
+    {.key = "trace_one_in", .what = "of tasks that are in no trace one in so many begins one that is recorded; 0: none does",
+     .at = AP_NUMBER_AT(trace_one_in), .otherwise = 0, .min = 0, .max = 1u << 30, .apart = true},
     {.key = NULL},
 };
 const struct ap_part ap_part_finished = {

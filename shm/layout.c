@@ -86,6 +86,7 @@ static const struct ap_field header_fields[] = {
     AP_FIELD(ap_geometry, task_timeout), AP_FIELD(ap_geometry, member_share), AP_FIELD(ap_geometry, result_ttl),
     AP_FIELD(ap_geometry, max_unnamed_delegations), AP_FIELD(ap_geometry, claims),
     AP_FIELD(ap_geometry, kept_share), AP_FIELD(ap_geometry, finished_rings), AP_FIELD(ap_geometry, slow_task),
+    AP_FIELD(ap_geometry, trace_one_in),
     AP_FIELD(ap_section, name), AP_FIELD(ap_section, offset), AP_FIELD(ap_section, stride), AP_FIELD(ap_section, count),
     {NULL, 0, 0},
 };

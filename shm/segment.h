@@ -90,6 +90,7 @@ struct ap_geometry {
     uint32_t claims;        /* keys that are claimed [128], at most 65,535 (claim.h) */
     uint32_t kept_share;    /* percent of the blocks of each class that what is kept may hold together [50] (share.h) */
     uint32_t finished_rings; /* of the last tasks [32], a power of two (finished.h) */
+    uint32_t trace_one_in;   /* of tasks in no trace one in so many begins one that is recorded; 0: none [0] */
     uint32_t slow_task;      /* ms from its queueing after which a task is among them for that [100] */
 };
 

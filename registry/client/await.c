@@ -11,6 +11,7 @@
 
 #include "registry/client/client.h"
 #include "registry/client/hedge.h"
+#include "registry/client/sample.h"
 #include "registry/client/sleep.h"
 #include "registry/client/stream.h"
 #include "registry/client/until.h"
@@ -471,7 +472,7 @@ static uint64_t call_span(const struct ap_lane_context *c, const apiary_delegate
 int ap_call(struct apiary *a, int service, const char *capability, const apiary_capability_t *bound, const void *body,
             size_t body_size, const apiary_delegate_options_t *options, void *result, size_t capacity, size_t *size)
 {
-    apiary_delegate_options_t o = {.struct_size = sizeof o};
+    apiary_delegate_options_t o = {.struct_size = sizeof o}, sampled;
     struct ap_lane_context *c;
     apiary_result_t r = {.struct_size = sizeof r};
     apiary_task_t task;
@@ -485,6 +486,7 @@ int ap_call(struct apiary *a, int service, const char *capability, const apiary_
     o.flags &= ~(uint32_t)APIARY_PARTS; /* what it returns is whole */
     c = ap_context(a, &e);
     if (c == NULL) return e;
+    if (__builtin_expect(--c->until_sample == 0, 0) && ap_sample(c, &o, &sampled)) o = sampled;
     c->deadline = 0;
     e = bound != NULL ? ap_submit_bound(c, *bound, body, body_size, &o, &task)
                       : ap_submit(c, service, capability, body, body_size, 0, &o, &task);

@@ -20,6 +20,7 @@
 #include "core/thread.h"
 #include "core/uring.h"
 #include "registry/client/handles.h"
+#include "registry/client/sample.h"
 #include "shm/image.h"
 
 /* ---- contexts ------------------------------------------------------------------------------------------------- */
@@ -52,6 +53,7 @@ static struct ap_lane_context *context_new(struct apiary *a)
     ap_spin_open(&c->spin, a->seg->ops);
     c->event_fd = -1;
     c->hedge_due = UINT64_MAX;
+    ap_sample_begin(c);
     c->not = AP_NO_QUEUE;
     return c;
 }

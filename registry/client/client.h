@@ -54,6 +54,7 @@ struct ap_lane_context {
     struct apiary *client;
     struct ap_lane_handle lane;
     struct ap_slabs slabs;
+    uint64_t until_sample; /* delegations until one begins a trace (sample.h) */
     struct ap_producer *producers; /* one per queue of the segment */
     struct ap_balance balance;
     struct ap_pool_hint pool_hint;

@@ -3,6 +3,7 @@
 #include "registry/client/submit.h"
 
 #include "registry/client/probe.h"
+#include "registry/client/sample.h"
 #include "registry/routing/dead.h"
 #include "registry/routing/kept.h"
 
@@ -400,6 +401,20 @@ int ap_submit_batch(struct ap_lane_context *c, const apiary_request_t *requests,
 
 /* ---- the public face ------------------------------------------------------------------------------------------ */
 
+/* By name, or (NULL) bound; in a trace that begins with it, or as it is. */
+static __attribute__((noinline)) int delegate_sampled(struct ap_lane_context *c, const char *capability,
+                                                      const apiary_capability_t *bound, const void *body, size_t size,
+                                                      const apiary_delegate_options_t *options, apiary_task_t *ret)
+{
+    apiary_delegate_options_t own;
+    int r;
+
+    if (ap_sample(c, options, &own)) options = &own;
+    r = bound != NULL ? ap_submit_bound(c, *bound, body, size, options, ret)
+                      : ap_submit(c, -1, capability, body, size, 0, options, ret);
+    return r < 0 ? ap_refused_told(c, capability, bound, r) : r;
+}
+
 int apiary_delegate(apiary_t *a, const char *capability, const void *body, size_t size,
                     const apiary_delegate_options_t *options, apiary_task_t *ret)
 {
@@ -410,6 +425,7 @@ int apiary_delegate(apiary_t *a, const char *capability, const void *body, size_
     c = ap_context(a, &r);
     /* Its own copy, without what only a loan or a task for one's own swarm needs. */
     if (__builtin_expect(c == NULL, 0)) return r;
+    if (__builtin_expect(--c->until_sample == 0, 0)) return delegate_sampled(c, capability, NULL, body, size, options, ret);
     r = submit(c, -1, capability, NULL, body, size, 0, options, ret);
     return __builtin_expect(r < 0, 0) ? ap_refused_told(c, capability, NULL, r) : r;
 }
@@ -424,6 +440,10 @@ int apiary_delegate_bound(apiary_t *a, apiary_capability_t capability, const voi
     if (body == NULL && size > 0) return APIARY_EINVAL;
     c = ap_context(a, &r);
     if (__builtin_expect(c == NULL, 0)) return r;
+    if (__builtin_expect(--c->until_sample == 0, 0)) {
+        bound = capability;
+        return delegate_sampled(c, NULL, &bound, body, size, options, ret);
+    }
     r = submit(c, -1, NULL, &capability, body, size, 0, options, ret);
     if (__builtin_expect(r >= 0, 1)) return r;
     bound = capability;

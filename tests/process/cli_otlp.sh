@@ -7,7 +7,7 @@ mkfifo "$folder/go" || exit 1
 printf '#!/bin/bash\nread -r line <"%s"\necho done\n' "$folder/go" >"$folder/waits"
 chmod +x "$folder/waits"
 cat >"$config" <<END
-meta_registry: {members: 32, lanes: 64, slow_task: 1h}
+meta_registry: {members: 32, lanes: 64, slow_task: 1h, trace_one_in: 1}
 swarms:
   - service: outer
     agents: [{name: gate, kind: gateway, capabilities: [api_gateway], config: {routes: [/deep=task_execution]}}]
@@ -105,5 +105,14 @@ PYTHON
 [ -s "$folder/out.jsonl" ] && [ -s "$folder/out.jsonl.1" ] || fail "the file was not turned over: $(ls -l "$folder")"
 python3 -c 'import json, sys; [json.loads(l)["resourceSpans"] for f in sys.argv[1:] for l in open(f)]' "$folder/out.jsonl" "$folder/out.jsonl.1" ||
     fail 'a line of the file is not whole'
+
+# Each task that is in no trace begins one here (trace_one_in), and what its agents ask for is in that one.
+printf 'go\n' >&9
+expect 0 '' apiary delegate api_gateway '{"path":"/deep","body":{"capability":"wait.here","inputs":["x"]}}'
+shmdump --json | python3 -c '
+import json, sys
+last = json.load(sys.stdin)["finished"][-3:]
+assert sorted(t["capability"] for t in last) == ["api_gateway", "task_execution", "wait.here"], last
+assert len({t["trace"] for t in last}) == 1 and all(t["sampled"] and t["parent_span"] for t in last), last' || fail 'a trace that begins by itself'
 [ "$(shmdump --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["header"]["tapped_until"])')" = 0 ] || fail 'spans have everything recorded'
 exit $((failures > 0))

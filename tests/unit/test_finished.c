@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "registry/client/sample.h"
 #include "shm/check.h"
 #include "shm/finished.h"
 
@@ -165,6 +166,49 @@ Test(finished, what_ends_while_it_waits_is_told_of)
     cr_expect_eq(apiary_poll(a, task, &result), APIARY_ETIMEDOUT);
     cr_assert_eq(told(true, &r), 2);
     cr_expect(r.how == AP_FINISH_FAILED && -(int)r.code == APIARY_ETIMEDOUT && r.started == 0);
+    sound(0);
+}
+
+/* ---- head sampling ------------------------------------------------------------------------------------------------ */
+
+/* How many of 2000 delegations have left a record. */
+static unsigned sampled_of(uint32_t one_in, const apiary_delegate_options_t *o)
+{
+    uint8_t last[16] = {0};
+    struct ap_finished r = {.number = 0};
+    unsigned n = 0;
+
+    a->seg->geometry.trace_one_in = one_in;
+    ap_sample_begin(a->anchor);
+    for (unsigned i = 0; i < 2000; i++) {
+        uint64_t before = ap_finished_ring_at(b->seg, hive.agents[0].queue % (ap_finished_rings(b->seg) / 2))->next;
+        apiary_task_t task;
+
+        cr_assert_eq(apiary_delegate(a, "first", NULL, 0, o, &task), 0);
+        cr_assert_eq(ap_worker_serve(&hive.worker), 1);
+        cr_assert_eq(code_of(task), 0);
+        if (ap_finished_ring_at(b->seg, hive.agents[0].queue % (ap_finished_rings(b->seg) / 2))->next == before) continue;
+        cr_assert_eq(ap_finished_read(b->seg, hive.agents[0].queue % (ap_finished_rings(b->seg) / 2), before + 1, &r), 1);
+        cr_expect(r.flags == APIARY_TRACE_SAMPLED && r.parent != 0 && memcmp(r.trace, last, sizeof last) != 0);
+        memcpy(last, r.trace, sizeof last);
+        n++;
+    }
+    return n;
+}
+
+Test(finished, one_in_so_many_begins_a_trace)
+{
+    const apiary_delegate_options_t plain = {.struct_size = sizeof plain};
+    const apiary_delegate_options_t own = {.struct_size = sizeof own, .trace = {.trace_id = {1}, .parent_id = {1}}};
+    unsigned n;
+
+    finished_setup(answers, 5);
+    cr_expect_eq(sampled_of(0, NULL), 0);
+    cr_expect_eq(sampled_of(1, NULL), 2000);
+    cr_expect_eq(sampled_of(1, &plain), 2000);
+    n = sampled_of(10, NULL);
+    cr_expect(n > 100 && n < 300, "%u of 2000", n); /* 200, and 1 in 10^12 times further away */
+    cr_expect_eq(sampled_of(1, &own), 0, "they are in a trace that its beginner does not want recorded");
     sound(0);
 }
 
