@@ -18,6 +18,7 @@
 #include "registry/routing/kept.h"
 #include "registry/routing/places.h"
 #include "shm/event.h"
+#include "shm/finished.h"
 #include "shm/uncollected.h"
 
 static uint64_t seen_since(uint64_t then, uint64_t now)
@@ -98,6 +99,7 @@ static void see_sets(const struct ap_segment *seg, struct seen_segment *s)
 
     s->changes = changes > 0 ? changes - ap_instance_changes_begin(seg) : 0;
     ap_costs_read(seg, &s->costs);
+    for (uint32_t i = 0; i < ap_finished_rings(seg) / 2; i++) s->finished += ap_load_relaxed(&ap_finished_ring_at(seg, i)->next);
     ap_memory_held(seg, &s->values, &s->value_bytes);
     s->quota_bytes = bytes != UINT32_MAX ? bytes : AP_NO_VALUE;
     for (uint64_t i = 0; i < seg->places[AP_SECTION_DEAD].count; i++)

@@ -28,7 +28,7 @@ struct seen_segment {
     struct seen_labels labels;
     uint64_t members[APIARY_TOOL + 1]; /* by kind */
     uint64_t lanes, slabs, tasks[AP_TASK_STATES], uncollected, overdue, queues;
-    uint64_t changes;
+    uint64_t changes, finished;
     uint64_t watching, stopped, watched; /* watched: ns since */
     char monitor[APIARY_NAME_MAX + 1];   /* the member that watches; "": nobody does */
     uint64_t values, value_bytes, quota_bytes;

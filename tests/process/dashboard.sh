@@ -77,11 +77,12 @@ start "$folder/claim" apiary claim run lock/one -- cat "$folder/gate"
 until_true sh -c 'apiary claim ls | grep -q lock/one'
 expect 0 '' apiary memory put user/1 hello
 expect 0 '' apiary memory put bytes "$(printf 'a\\001b')" --local text_service
+ended=$(shmdump --json | python3 -c 'import json, sys; print([t["task"] for t in json.load(sys.stdin)["finished"] if t["capability"] == "text.fail"][0])')
 for scheme in light dark; do
     for size in '1280 900' '390 844'; do
         page scheme "$scheme"
         page size "$size"
-        for view in overview flow swarm/text_service tasks "tasks?task=$task" 'tasks?tab=slow' 'tasks?tab=dead' 'tasks?tab=kept' coordination 'coordination?key=user/1' events; do
+        for view in overview flow swarm/text_service tasks "tasks?task=$task" 'tasks?tab=slow' 'tasks?tab=ended' "tasks?tab=ended&task=$ended" 'tasks?tab=dead' 'tasks?tab=kept' coordination 'coordination?key=user/1' events; do
             page js "location.hash = '#/$view'"
             page until "document.querySelector('nav [aria-current]').dataset.view === '${view%%[/?]*}'"
             page js 'new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))'
@@ -92,6 +93,9 @@ done
 page size 1280 900
 page js "location.hash = '#/tasks'"
 page until "$(row "$task") && $(row "$task").innerText.includes('running')"
+page js "location.hash = '#/tasks?tab=ended&task=$ended'"
+page until "document.querySelector('svg.life')?.textContent.includes('text.fail by text_service/failing') && document.querySelector('svg.life').textContent.includes('$ended')"
+page until "$(row "$ended 1 failed") && $(row "$ended 1 failed").innerText.includes('APIARY_EAGENT')"
 page js "location.hash = '#/coordination'"
 page until "document.querySelector('main').innerText.includes('lock/one')"
 page until "$(row user/1)"
