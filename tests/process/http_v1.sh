@@ -81,8 +81,9 @@ same '/v1/tasks?state=queued' apiary task ls --state queued
 same /v1/dead apiary dead ls
 failed=$(body_of '/v1/finished?service=text_service' | python3 -c 'import json, sys; j = json.load(sys.stdin); print([t["task"] for t in j["tasks"] if t["end"] == "failed" and t["capability"] == "text.fails" and t["attempt"] == 2][0])')
 [ -n "$failed" ] || fail "/v1/finished: $(body_of /v1/finished | head -c 600)"
-[ "$(body_of "/v1/trace?id=$failed" | python3 -c 'import json, sys; print([(t["end"], t["attempt"]) for t in json.load(sys.stdin)["tasks"]])')" = "[('retried', 1), ('failed', 2)]" ] ||
+[ "$(body_of "/v1/trace?id=$failed" | python3 -c 'import json, sys; print([(t["end"], t["attempt"], t["dead"] is not None) for t in json.load(sys.stdin)["tasks"]])')" = "[('retried', 1, False), ('failed', 2, True)]" ] ||
     fail "/v1/trace: $(body_of "/v1/trace?id=$failed")"
+expect 0 'waits in the dead set: apiary dead show [0-9]+' apiary trace "$failed"
 body_of '/v1/trace?id=what' | grep -q "neither a task's nor a trace's" || fail "/v1/trace of nothing: $(body_of '/v1/trace?id=what')"
 same /v1/kept apiary kept ls
 same /v1/stats apiary stats

@@ -68,6 +68,9 @@ static void trace_print(const struct ap_segment *seg, const struct trace_view *v
     printf("%s%s, from %s on, %s\n", *v->trace != '\0' ? "trace " : "a task in no trace", v->trace,
            tool_format_time(finished_time(seg, v->from, true), time), tool_format_duration(v->until - v->from, took));
     tool_table_print(table, stdout);
+    for (size_t i = 0; i < v->count; i++)
+        if (v->rows[i].dead != 0)
+            printf("It is not tried again, and waits in the dead set: apiary dead show %" PRIu64 "\n", v->rows[i].dead);
     if (*v->trace == '\0')
         printf("What it has asked others for is not known: only tasks of one trace know of each other (apiary delegate "
                "--traceparent).\n");

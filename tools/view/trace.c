@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "registry/routing/dead.h"
 #include "tools/common/common.h"
 
 #define TRACE_ID 16u
@@ -120,6 +121,21 @@ static void trace_collect(const struct ap_segment *seg, struct trace_wanted *w, 
     }
 }
 
+/* Tasks that are not tried again, and wait in the dead set for somebody to look at. */
+static void trace_dead(const struct ap_segment *seg, struct trace_view *v)
+{
+    for (uint64_t i = 0; i < seg->sections[AP_SECTION_DEAD].count; i++) {
+        const struct ap_dead *d = ap_dead_at(seg, i);
+        uint64_t life = ap_load_acquire(&d->life);
+        apiary_task_t task = {.slot = ap_load_relaxed(&d->slot), .epoch = ap_load_relaxed(&d->epoch),
+                              .generation = ap_load_relaxed(&d->generation)};
+
+        if (AP_DEAD_STATE(life) != AP_DEAD_KEPT) continue;
+        for (size_t k = 0; k < v->count; k++)
+            if (is_task(&v->rows[k].r, task) && v->rows[k].r.how == AP_FINISH_FAILED) v->rows[k].dead = ap_load_relaxed(&d->number);
+    }
+}
+
 /* ---- the chain ----------------------------------------------------------------------------------------------------- */
 
 static int trace_order(const void *a, const void *b)
@@ -189,6 +205,7 @@ int view_trace(const struct ap_segment *seg, const char *id, struct trace_view *
         return APIARY_ESTALE;
     }
     if (w.traced) finished_trace(&ret->rows[0].r, ret->trace);
+    trace_dead(seg, ret);
     trace_chain(ret);
     return 0;
 }
@@ -211,6 +228,7 @@ json_t *view_trace_json(const struct ap_segment *seg, const struct trace_view *v
 
         json_object_set_new(o, "depth", json_integer(v->rows[i].depth));
         json_object_set_new(o, "state", v->rows[i].state != NULL ? json_string(v->rows[i].state) : json_null());
+        json_object_set_new(o, "dead", v->rows[i].dead != 0 ? tool_json_number(v->rows[i].dead) : json_null());
         json_object_set_new(o, "from_ns", tool_json_number(v->rows[i].from));
         json_object_set_new(o, "until_ns", tool_json_number(v->rows[i].until));
         json_array_append_new(list, o);

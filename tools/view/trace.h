@@ -14,6 +14,7 @@ struct trace_row {
     const char *state;    /* of a task that is not over, else NULL */
     uint64_t from, until; /* on the segment's clock; until now, where it is not over */
     uint32_t depth;       /* below the first of its chain */
+    uint64_t dead;        /* its entry in the dead set; 0: it has none */
     bool placed;
 };
 struct trace_view {
