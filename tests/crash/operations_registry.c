@@ -329,6 +329,7 @@ static void prepare_overtaken(void)
     overtaking_ops = *overtaken_ops;
     overtaking_ops.now = overtaken_now;
     actor.seg->ops = &overtaking_ops;
+    actor.api->anchor->searched = actor.api->anchor->picked = 1; /* neither is measured: that would ask for the time before */
 }
 
 static void image_entry_held(void)
