@@ -16,7 +16,8 @@ mkfifo "$folder/in"
 wide=$!
 exec 8>"$folder/in"
 until_true grep -q ready "$folder/wide"
-start "$folder/daemon" apiaryd --listen 127.0.0.1:0
+echo 'meta_registry: {health_check_interval: 3600000}' >"$config" # no agent here answers a probe
+start "$folder/daemon" apiaryd --config "$config" --listen 127.0.0.1:0
 daemon=$last
 served "$folder/daemon"
 

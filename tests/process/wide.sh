@@ -5,6 +5,8 @@
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
 . "$APIARY_SOURCE/tests/process/lib_http.sh" || exit 1
 few=2000
+# No agent here answers a probe.
+echo 'meta_registry: {health_check_interval: 3600000}' >"$config"
 [ -z "$APIARY_SANITIZE" ] || few=500
 metrics=$(sed -n "s/^export const METRICS = '\(.*\)';\$/\1/p" "$APIARY_SOURCE/tools/dashboard/model.js")
 [ -n "$metrics" ] || fail 'which metrics the page asks for is not to be found'
@@ -23,7 +25,7 @@ asked()
     wide=$!
     exec 8>"$folder/in$services"
     until_true grep -q ready "$folder/wide"
-    APIARY_LISTEN=127.0.0.1:0 start "$folder/daemon" apiaryd
+    APIARY_LISTEN=127.0.0.1:0 start "$folder/daemon" apiaryd --config "$config"
     daemon=$last
     served "$folder/daemon"
     python3 "$APIARY_SOURCE/tests/process/lib_wide.py" "$port" "$daemon" "$rounds" "$@" >"$file" || fail "$services services: $(cat "$file")"

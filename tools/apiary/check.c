@@ -88,7 +88,7 @@ static char *why_not(const apiary_swarm_status_t *s, struct ap_supervised_view *
     return ret;
 }
 
-static void judge_instance(struct report *r, const struct view_index *x, const apiary_swarm_status_t *s, bool other_passes)
+static void judge_instance(struct report *r, struct view_index *x, const apiary_swarm_status_t *s, bool other_passes)
 {
     enum judgement j = other_passes || s->state == APIARY_WARNING || s->state == APIARY_STARTING || s->state == APIARY_PASSING
                            ? CHECK_WARNING

@@ -27,7 +27,7 @@ static char state_mark(const apiary_swarm_status_t *s)
     return s->state == APIARY_PASSING ? '+' : s->state == APIARY_DOWN || s->state == APIARY_CRITICAL ? '!' : '~';
 }
 
-static void look_status_row(struct tool_table *table, const struct view_index *x, const apiary_swarm_status_t *s)
+static void look_status_row(struct tool_table *table, struct view_index *x, const apiary_swarm_status_t *s)
 {
     struct ap_supervised_view v;
     char restarts[16] = "-", pid[24], port[8], agents[16], queued[16], running[16], out[32], done[24], failed[24], up[32];
@@ -57,7 +57,7 @@ static void print_park(enum ap_park park, const char *why, int sleep, int alive)
 }
 
 /* Why an instance is down: by accident, or because it was told to leave. */
-static void print_end(const struct view_index *x, const apiary_swarm_status_t *s)
+static void print_end(struct view_index *x, const apiary_swarm_status_t *s)
 {
     char text[32];
     uint64_t ago;
@@ -82,7 +82,7 @@ static void print_found(const apiary_swarm_status_t *s)
 }
 
 /* Prints the supervisor's reason. False: no supervisor lives, or there is no reason. */
-static bool print_why(const struct view_index *x, const apiary_swarm_status_t *s)
+static bool print_why(struct view_index *x, const apiary_swarm_status_t *s)
 {
     struct ap_supervised_view v;
     char *why = view_supervision_seen(x, s, &v) ? supervision_text(&v) : NULL;

@@ -13,7 +13,7 @@ struct index_key {
     uint32_t row;
 };
 struct index_keys {
-    struct index_key *list; /* in the order of their keys, then of their rows */
+    struct index_key *list; /* in the order of their keys, then of their rows; NULL: not made yet, as all lists here */
     size_t count;
 };
 struct index_end {
@@ -47,6 +47,7 @@ static int key_order(const void *a, const void *b)
 static void index_swarms(struct view_index *x)
 {
     size_t rows = index_rows(x->seg, AP_SECTION_SWARMS);
+    if (x->swarms.list != NULL) return;
     x->swarms.list = tool_alloc((rows + 1) * sizeof *x->swarms.list);
     for (uint32_t i = 0; i < rows; i++) {
         const struct ap_swarm *s = ap_swarm_at(x->seg, i);
@@ -60,6 +61,7 @@ static void index_swarms(struct view_index *x)
 static void index_supervised(struct view_index *x)
 {
     size_t rows = index_rows(x->seg, AP_SECTION_SUPERVISED);
+    if (x->supervised.list != NULL) return;
     x->supervised.list = tool_alloc((rows + 1) * sizeof *x->supervised.list);
     for (uint32_t i = 0; i < rows; i++) {
         struct ap_supervised_view v;
@@ -83,9 +85,10 @@ static const struct index_key *index_find(const struct index_keys *keys, uint64_
     return keys->list + from;
 }
 
-bool view_record_of(const struct view_index *x, const char *service, const char *instance, struct swarm_view *ret)
+bool view_record_of(struct view_index *x, const char *service, const char *instance, struct swarm_view *ret)
 {
     uint64_t key = ap_swarm_key(service, instance);
+    index_swarms(x);
     const struct index_key *end = x->swarms.list + x->swarms.count;
     for (const struct index_key *k = index_find(&x->swarms, key); k < end && k->key == key; k++)
         if (view_swarm(x->seg, k->row, ret) && strcmp(ret->service, service) == 0 && strcmp(ret->instance, instance) == 0)
@@ -94,9 +97,10 @@ bool view_record_of(const struct view_index *x, const char *service, const char 
     return false;
 }
 
-bool view_supervision_of(const struct view_index *x, const char *service, const char *instance, struct ap_supervised_view *ret)
+bool view_supervision_of(struct view_index *x, const char *service, const char *instance, struct ap_supervised_view *ret)
 {
     uint64_t key = ap_swarm_key(service, instance);
+    index_supervised(x);
     const struct index_key *end = x->supervised.list + x->supervised.count;
     struct ap_supervised_view v;
     bool found = false;
@@ -108,7 +112,7 @@ bool view_supervision_of(const struct view_index *x, const char *service, const 
     return found;
 }
 
-bool view_supervision_seen(const struct view_index *x, const apiary_swarm_status_t *s, struct ap_supervised_view *ret)
+bool view_supervision_seen(struct view_index *x, const apiary_swarm_status_t *s, struct ap_supervised_view *ret)
 {
     if (!view_supervision_of(x, s->service, s->instance, ret)) return false;
     supervision_as_seen(s, ret);
@@ -120,6 +124,7 @@ bool view_supervision_seen(const struct view_index *x, const apiary_swarm_status
 static void index_rounds(struct view_index *x)
 {
     size_t swarms = index_rows(x->seg, AP_SECTION_SWARMS);
+    if (x->rounds != NULL) return;
     x->rounds = tool_alloc((swarms + 1) * sizeof *x->rounds);
     for (uint32_t i = 0; i < x->seg->geometry.queues; i++) {
         uint32_t state = AP_QUEUE_STATE(ap_load_acquire(&ap_queue_at(x->seg, i)->life)); /* QUEUE-A4 pairs QUEUE-R4 */
@@ -128,9 +133,11 @@ static void index_rounds(struct view_index *x)
     }
 }
 
-uint64_t view_rounds(const struct view_index *x, const struct swarm_view *v)
+uint64_t view_rounds(struct view_index *x, const struct swarm_view *v)
 {
-    return v->service[0] != '\0' ? x->rounds[v->index] : 0;
+    if (v->service[0] == '\0') return 0;
+    index_rounds(x);
+    return x->rounds[v->index];
 }
 
 static void index_end_of(struct view_index *x, const struct ap_event *e)
@@ -148,6 +155,7 @@ static void index_events(struct view_index *x)
 {
     uint64_t end = ap_load_relaxed(&x->seg->header->event_next), begin = event_log_begins(x->seg, end);
     size_t services = index_rows(x->seg, AP_SECTION_SERVICES);
+    if (x->ends != NULL) return;
     x->ends = tool_alloc((index_rows(x->seg, AP_SECTION_SWARMS) + 1) * sizeof *x->ends);
     x->scaled = tool_alloc((services + 1) * sizeof *x->scaled);
     for (uint64_t n = end; n-- > begin;) {
@@ -160,7 +168,7 @@ static void index_events(struct view_index *x)
     }
 }
 
-enum swarm_end view_swarm_end(const struct view_index *x, const char *service, const char *instance, uint64_t *ago)
+enum swarm_end view_swarm_end(struct view_index *x, const char *service, const char *instance, uint64_t *ago)
 {
     uint64_t now = ap_ops_system.realtime();
     struct swarm_view v;
@@ -168,15 +176,17 @@ enum swarm_end view_swarm_end(const struct view_index *x, const char *service, c
     if (!view_record_of(x, service, instance, &v)) return SWARM_END_UNKNOWN;
     uint64_t life = ap_load_acquire(&ap_swarm_at(x->seg, v.index)->life); /* REG-A1 pairs REG-R1 */
     if (AP_SWARM_STATE(life) == AP_SWARM_LIVE) return v.alive ? SWARM_END_UNKNOWN : SWARM_END_DIED;
+    index_events(x);
     const struct index_end *end = &x->ends[v.index];
     if (end->end != SWARM_END_UNKNOWN) *ago = now > end->time ? now - end->time : 0;
     return end->end;
 }
 
-bool view_scaled_event(const struct view_index *x, const apiary_swarm_status_t *s, struct ap_event *ret)
+bool view_scaled_event(struct view_index *x, const apiary_swarm_status_t *s, struct ap_event *ret)
 {
     struct swarm_view v;
     int row = -1;
+    index_events(x);
     if (!x->some_scaled) return false;
     if (view_record_of(x, s->service, s->instance, &v)) row = (int)v.service_index;
     else row = ap_service_find(x->seg, s->service); /* looks at all of them */
@@ -190,10 +200,6 @@ struct view_index *view_index_take(const struct ap_segment *seg)
 {
     struct view_index *x = tool_alloc(sizeof *x);
     x->seg = seg;
-    index_swarms(x);
-    index_supervised(x);
-    index_rounds(x);
-    index_events(x);
     return x;
 }
 

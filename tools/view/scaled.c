@@ -8,7 +8,7 @@
 #include "tools/view/index.h"
 
 /* False: there is none any more, or nobody scales it. */
-static bool scaled_last(const struct view_index *x, const apiary_swarm_status_t *s, struct ap_event *ret,
+static bool scaled_last(struct view_index *x, const apiary_swarm_status_t *s, struct ap_event *ret,
                         char said[AP_EVENT_TEXT + 1])
 {
     if (!view_scaled_event(x, s, ret)) return false;
@@ -16,7 +16,7 @@ static bool scaled_last(const struct view_index *x, const apiary_swarm_status_t 
     return strstr(said, "autoscale") != NULL; /* a later change without it: it is scaled no longer, or was not */
 }
 
-void scaled_print(const struct view_index *x, const apiary_swarm_status_t *s)
+void scaled_print(struct view_index *x, const apiary_swarm_status_t *s)
 {
     char said[AP_EVENT_TEXT + 1], ago[32];
     struct ap_event e;
@@ -28,7 +28,7 @@ void scaled_print(const struct view_index *x, const apiary_swarm_status_t *s)
     free(shown);
 }
 
-json_t *scaled_json(const struct view_index *x, const apiary_swarm_status_t *s)
+json_t *scaled_json(struct view_index *x, const apiary_swarm_status_t *s)
 {
     char said[AP_EVENT_TEXT + 1], time[32];
     struct ap_event e;

@@ -43,7 +43,7 @@ static json_t *status_json(const apiary_swarm_status_t *s, const struct swarm_vi
     return o;
 }
 
-static json_t *end_json(const struct view_index *x, const apiary_swarm_status_t *s)
+static json_t *end_json(struct view_index *x, const apiary_swarm_status_t *s)
 {
     uint64_t ago;
     enum swarm_end end = s->state == APIARY_DOWN ? view_swarm_end(x, s->service, s->instance, &ago) : SWARM_END_UNKNOWN;
@@ -67,7 +67,7 @@ bool view_is_first(const apiary_swarm_status_t *rows, int i)
     return i == 0 || strcmp(rows[i].service, rows[i - 1].service) != 0;
 }
 
-static json_t *scaled_list_json(const struct view_index *x, const apiary_swarm_status_t *rows, int n)
+static json_t *scaled_list_json(struct view_index *x, const apiary_swarm_status_t *rows, int n)
 {
     json_t *list = json_array();
     for (int i = 0; i < n; i++) {
