@@ -69,6 +69,16 @@ for path, ways in document["paths"].items():
             wrong.append(f"{path}: {r.status}, {r.getheader('Allow')}")
         wrong += faults(json.loads(r.read()), ways["post"]["responses"]["default"]["content"]["application/json"]["schema"], path)
         continue
+    if "text/event-stream" in ways["get"]["responses"]["200"]["content"]:  # it has no end
+        stream = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
+        stream.request("GET", path)
+        r = stream.getresponse()
+        if r.getheader("Content-Type") != "text/event-stream" or r.readline() != b"event: tick\n":
+            wrong.append(f"{path}: it does not begin with a tick: {r.getheader('Content-Type')}")
+        else:
+            wrong += faults(json.loads(r.readline()[6:]), {"$ref": "#/components/schemas/Tick"}, path)
+        stream.close()
+        continue
     c.request("GET", path if path != "/v1/trace" else f"{path}?id={last}")
     r = c.getresponse()
     body, kind = r.read(), r.getheader("Content-Type").split(";")[0]

@@ -144,7 +144,7 @@ static void connection_evict(struct http *h)
     for (unsigned i = 0; i < HTTP_CONNECTIONS; i++) {
         struct http_connection *c = &h->connections[i];
 
-        if (c->of != NULL && !c->told && (oldest == NULL || c->since < oldest->since)) oldest = c;
+        if (c->of != NULL && !c->told && !c->stream && (oldest == NULL || c->since < oldest->since)) oldest = c;
     }
     if (oldest != NULL) connection_end(oldest);
 }
@@ -152,7 +152,8 @@ static void connection_evict(struct http *h)
 static void connections_sweep(struct http *h, uint64_t now)
 {
     for (unsigned i = 0; i < HTTP_CONNECTIONS; i++)
-        if (h->connections[i].of != NULL && now > h->connections[i].since + HTTP_WHOLE) connection_end(&h->connections[i]);
+        if (h->connections[i].of != NULL && !h->connections[i].stream && now > h->connections[i].since + HTTP_WHOLE)
+            connection_end(&h->connections[i]);
 }
 
 /* The ends of those who say no more: the library's edge-triggered look may have passed over it, and would wait for HTTP_IDLE.
@@ -164,7 +165,7 @@ static nfds_t connections_poll(const struct http *h, struct pollfd fds[HTTP_CONN
     for (unsigned i = 0; i < HTTP_CONNECTIONS; i++) {
         const struct http_connection *c = &h->connections[i];
 
-        if (c->of != NULL && !c->told && !c->busy) fds[n++] = (struct pollfd){.fd = c->fd, .events = POLLRDHUP};
+        if (c->of != NULL && !c->told && (!c->busy || c->stream)) fds[n++] = (struct pollfd){.fd = c->fd, .events = POLLRDHUP};
     }
     return n;
 }
@@ -177,7 +178,9 @@ static void connections_ended(struct http *h, const struct pollfd fds[HTTP_CONNE
         for (unsigned i = 0; i < HTTP_CONNECTIONS && fds[k].revents != 0; i++) {
             struct http_connection *c = &h->connections[i];
 
-            if (c->of != NULL && c->fd == fds[k].fd && !c->busy && c->since <= then) connection_end(c);
+            if (c->of == NULL || c->fd != fds[k].fd || c->since > then || c->told) continue;
+            if (c->stream) c->told = http_stream_gone(h, c->of);
+            else if (!c->busy) connection_end(c);
         }
 }
 
@@ -224,6 +227,7 @@ static int http_timeout(const struct http *h, uint64_t now)
     }
     if (h->rest > now && h->rest < until) until = h->rest;
     if (h->open > 0 && now + SWEEP < until) until = now + SWEEP;
+    if (http_streams_next(h, now) < until) until = http_streams_next(h, now);
     if (http_calls_due(h) < until) until = http_calls_due(h);
     if (MHD_get_timeout(h->daemon, &ms) == MHD_YES && now + ms * 1000000 < until) until = now + ms * 1000000;
     if (until == UINT64_MAX) return -1;
@@ -256,6 +260,7 @@ static void *http_main(void *user)
         for (int i = 0; i < 2; i++)
             if (fds[2 + i].fd >= 0 && fds[2 + i].revents != 0) http_accept(h, &h->listeners[i]);
         http_calls_tend(h, h->a->seg->ops->now());
+        http_streams_tend(h, h->a->seg->ops->now());
         MHD_run(h->daemon);
         connections_ended(h, fds + 4, n, now);
     }
@@ -268,6 +273,8 @@ static void http_free(struct http *h)
     char path[sizeof((struct sockaddr_un *)0)->sun_path];
 
     http_calls_end(h);
+    http_streams_end(h);
+    if (h->daemon != NULL) MHD_run(h->daemon);
     if (h->daemon != NULL) MHD_stop_daemon(h->daemon);
     if (h->lacking != NULL) MHD_destroy_response(h->lacking);
     for (int i = 0; i < 2; i++) {

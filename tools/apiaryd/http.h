@@ -10,6 +10,11 @@
  * LIMITS    HTTP_CONNECTIONS at a time: where one more comes, the one goes that has had no answer for longest. A connection has
  *           HTTP_IDLE seconds for its next byte, and HTTP_WHOLE for a request with its answer. A request has HTTP_REQUEST bytes,
  *           all of its headers included (else 414 or 431). All answers that are not sent yet have HTTP_OWED bytes; then 503.
+ * STREAM    1 /v1/stream tells each event of the segment's log as it comes, and, every two seconds at most, what all queues and
+ *           instances have come to, where that is otherwise. After ten seconds of silence a comment follows.
+ *           2 A reader has a place in the log and one message; nothing is kept for it. One that is so slow that the log has
+ *           overwritten what comes next is told how many it has missed, and one that takes nothing for HTTP_IDLE is ended.
+ *           3 HTTP_STREAMS of them at a time; they make room for nobody, and others have the rest of the connections.
  * MEMORY    An answer for which there is none becomes 503. The thread has some in reserve (tool_spare_begin), so that one that is
  *           begun is finished, or fails, and does not end the coordinator.
  * JUDGED    by tools/common/request.h, and what is to be changed by tools/common/demand.h.
@@ -37,6 +42,7 @@
 #define HTTP_OWED (UINT64_C(64) << 20)
 #define HTTP_WHY 192u
 #define HTTP_CALLS 8u
+#define HTTP_STREAMS 16u
 #define HTTP_SUPERVISED UINT64_C(20000000000)
 
 struct http;

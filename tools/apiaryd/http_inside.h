@@ -16,6 +16,7 @@ struct http_connection {
     bool local; /* by the socket of the state directory */
     bool told;  /* to end */
     bool busy;  /* from its request on until its answer is sent */
+    bool stream; /* its answer has no end */
     uint64_t since; /* CLOCK_MONOTONIC: when it came, or had its last answer */
 };
 
@@ -65,6 +66,10 @@ struct http {
     uint64_t owed;        /* bytes of answers that are not sent yet */
     struct MHD_Response *lacking; /* made beforehand, for when there is no memory for another one */
     struct http_call calls[HTTP_CALLS];
+    struct http_stream *streams[HTTP_STREAMS];
+    unsigned stream_count;
+    uint64_t looked, mark; /* CLOCK_MONOTONIC: when all queues were looked at; what they were */
+    char tick[256];        /* the message of that */
     char token[TOKEN_SIZE + 1], untold[TOKEN_WHY]; /* untold: why there is none; "": there is one */
 };
 
@@ -90,5 +95,18 @@ void http_call_forget(struct http_request *r);
 /* At the end: all are resumed, so that the library can end. */
 void http_calls_end(struct http *h);
 void http_request_free(struct http_request *r);
+
+/* ---- http_stream.c ------------------------------------------------------------------------------------------------- */
+
+/* An answer without an end: events from behind the number that was told last (NULL: from now on), and what changes in all. NULL:
+ * there are too many, or there is no memory. */
+struct MHD_Response *http_stream_begin(struct http *h, struct MHD_Connection *connection, const char *last);
+/* Those for which there is something to say go on. */
+void http_streams_tend(struct http *h, uint64_t now);
+/* The time of the next look; UINT64_MAX: nobody listens. */
+uint64_t http_streams_next(const struct http *h, uint64_t now);
+/* Its reader has gone: it ends. False: the connection has no stream. */
+bool http_stream_gone(struct http *h, const struct MHD_Connection *connection);
+void http_streams_end(struct http *h);
 
 #endif

@@ -131,10 +131,28 @@ static void http_judge(struct http_request *r, const struct http_connection *c, 
         request_refuse(&r->asked.verdict, 503, "%u MiB of answers wait for their readers; ask again", (unsigned)(HTTP_OWED >> 20));
 }
 
+static enum MHD_Result http_reply(struct http_request *r, bool last);
+
 /* There is no memory for the answer. */
 static enum MHD_Result http_lacks(const struct http *h, struct MHD_Connection *connection)
 {
     return MHD_queue_response(connection, 503, h->lacking);
+}
+
+static enum MHD_Result http_stream(struct http_request *r)
+{
+    struct http_connection *c = http_connection_of(r->connection);
+    struct MHD_Response *stream = http_stream_begin(r->of, r->connection, http_header(r->connection, "Last-Event-ID"));
+    enum MHD_Result rc;
+
+    if (stream == NULL) {
+        request_refuse(&r->asked.verdict, 503, "%u listen already, or there is no memory; /v1/events tells the same", HTTP_STREAMS);
+        return http_reply(r, false);
+    }
+    if (c != NULL) c->stream = true;
+    rc = MHD_queue_response(r->connection, 200, stream);
+    MHD_destroy_response(stream);
+    return rc;
 }
 
 static enum MHD_Result http_reply(struct http_request *r, bool last)
@@ -230,6 +248,7 @@ enum MHD_Result http_asks(void *user, struct MHD_Connection *connection, const c
         return r->asked.verdict.status != 200 && http_too_long(connection) ? http_reply(r, true) : MHD_YES;
     }
     if (*upload_size > 0) return request_piece(r, upload, upload_size);
+    if (r->asked.verdict.status == 200 && r->asked.verdict.route == REQUEST_STREAM && r->asked.file == NULL) return http_stream(r);
     return http_reply(r, false);
 }
 
@@ -251,6 +270,6 @@ void http_completed(void *user, struct MHD_Connection *connection, void **contex
     *context = NULL;
     if (r != NULL) http_call_forget(r);
     if (c == NULL) return;
-    c->busy = false;
+    c->busy = c->stream = false;
     c->since = h->a->seg->ops->now();
 }

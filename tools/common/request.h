@@ -45,6 +45,7 @@
     X(PAIRS, "/v1/pairs", "", "Who calls whom, as apiary stats --pairs")                                  \
     X(HISTORY, "/v1/history", "since until step of service limit after", "The past, as apiary history")   \
     X(COUNTERS, "/v1/metrics", "name", "What is counted, as apiary metrics --json")                       \
+    X(STREAM, "/v1/stream", "", "Events as they come, and what changes, as server-sent events")           \
     X(OPENAPI, "/v1/openapi.json", "", "The schema of the answers in JSON")
 /* The same of those that change something, by POST: the keys of their JSON, beside `reason`, `by` and `expect` (demand.h). */
 #define REQUEST_CHANGES(X)                                                                                \

@@ -5,6 +5,7 @@ import {ask, askAll, isAbsent, link} from './source.js';
 import {build, METRICS, newStores, record} from './model.js';
 import {eventsOf} from './marks.js';
 import {readPast} from './past.js';
+import {listen, merge, pause, stream} from './stream.js';
 import * as overview from './overview.js';
 import * as flow from './flow.js';
 import * as swarm from './swarm.js';
@@ -17,6 +18,7 @@ const WINDOWS = [['1m', 60], ['5m', 300], ['15m', 900], ['1h', 3600], ['6h', 216
 const PERCENTILES = ['50', '90', '95', '99', '99.9', '99.99'];
 const EACH = 2000; /* ms between two samples; longer where an answer takes long, so that watching costs little */
 const SLOWEST = 20000;
+const STILL = 10000; /* ms, after which all is asked for, though nothing has changed */
 const HIDDEN = 15000; /* where nobody sees the page */
 const EVENTS = 500, EVENTS_LONG = 1000; /* newest ones that are asked for; of a window of hours */
 
@@ -43,6 +45,7 @@ export const app = {
     },
     /* Something was changed: it is looked at at once. */
     again() {
+        stream.stirred = true;
         if (timer === null) return;
         clearTimeout(timer);
         sample();
@@ -134,25 +137,52 @@ function drawLink() {
 
 /* ---- what is asked */
 
-let turn = 0, broken = false, timer = null;
+let turn = 0, broken = false, timer = null, asked = 0, askedEvents = 0;
+
+/* Nothing has changed since the last answers: they are those of now, too. */
+function still() {
+    if (!stream.live || stream.stirred || stream.stale || broken || !app.model || Date.now() - asked >= STILL) return false;
+    app.model.at = Date.now();
+    record(app.stores, app.model, app.model.at, false);
+    return true;
+}
+
+/* The newest events: once, and where some were missed, or nobody tells them. */
+async function askEvents() {
+    const live = stream.live, before = app.events, limit = app.window > 3600e3 ? EVENTS_LONG : EVENTS;
+    if (limit <= askedEvents && (live ? !stream.stale : turn % 3 !== 0)) return;
+    stream.stale = false;
+    askedEvents = limit;
+    const told = eventsOf(await ask('events', {limit}));
+    app.events = live && told && app.events !== before ? merge(told, app.events) : told;
+}
+
+async function askAllOfIt() {
+    asked = Date.now();
+    stream.stirred = false;
+    const [status, services, metrics, stats, pairs] = await Promise.all(['status', 'services', 'metrics', 'stats', 'pairs'].map((s) => ask(s, s === 'metrics' ? {name: METRICS} : null)));
+    if (status === null) throw new Error('no status');
+    const at = Date.now();
+    app.model = build(status, services, metrics, stats, pairs);
+    app.model.at = at;
+    if (broken) {
+        app.gaps[app.gaps.length - 1].to = at;
+    }
+    record(app.stores, app.model, at, broken);
+    broken = false;
+    await askEvents();
+    turn++;
+    await refreshView();
+    askHistory();
+    if (document.hidden) pause();
+    else listen(app);
+}
 
 async function sample() {
     const began = performance.now();
     timer = null;
     try {
-        const [status, services, metrics, stats, pairs] = await Promise.all(['status', 'services', 'metrics', 'stats', 'pairs'].map((s) => ask(s, s === 'metrics' ? {name: METRICS} : null)));
-        if (status === null) throw new Error('no status');
-        const at = Date.now();
-        app.model = build(status, services, metrics, stats, pairs);
-        app.model.at = at;
-        if (broken) {
-            app.gaps[app.gaps.length - 1].to = at;
-        }
-        record(app.stores, app.model, at, broken);
-        broken = false;
-        if (turn++ % 3 === 0) app.events = eventsOf(await ask('events', {limit: app.window > 3600e3 ? EVENTS_LONG : EVENTS}));
-        await refreshView();
-        askHistory();
+        if (!still()) await askAllOfIt();
     } catch (e) {
         if (!link.down) console.error(e); /* else the head of the page says it */
         if (!broken) app.gaps.push({from: app.model ? app.model.at : app.opened, to: null});

@@ -5,7 +5,7 @@ const TONES = {
     'config-refused': 'bad', 'task-failed': 'bad', 'instance-ended': 'warn', 'member-died': 'warn', 'lane-reaped': 'warn',
     'claim-stolen': 'warn', 'claim-freed': 'warn', 'result-forgotten': 'warn', 'blocks-swept': 'warn', 'service-held': 'warn',
     'swarm-registered': 'good', 'agent-returned': 'good', 'endpoint-passed': 'good', 'agent-heard': 'good',
-    'swarm-mode': 'info', 'swarm-weight': 'info', 'config-applied': 'info', 'service-added': 'info', 'service-changed': 'info',
+    'swarm-mode': 'info', operated: 'info', 'swarm-weight': 'info', 'config-applied': 'info', 'service-added': 'info', 'service-changed': 'info',
     'service-removed': 'info', 'service-restarted': 'info', 'service-scaled': 'info', 'service-adjusted': 'info', 'terms-changed': 'info',
 };
 export const GRAVITY = {bad: 'trouble', warn: 'repaired or worth a look', good: 'came or came back', info: 'done by an operator', none: 'other'};

@@ -3,7 +3,7 @@
 const PATHS = {
     status: 'v1/status', services: 'v1/services', metrics: 'v1/metrics', stats: 'v1/stats', pairs: 'v1/pairs', events: 'v1/events',
     capabilities: 'v1/capabilities', tasks: 'v1/tasks', dead: 'v1/dead', finished: 'v1/finished', trace: 'v1/trace', kept: 'v1/kept', claims: 'v1/claims',
-    namespaces: 'v1/namespaces', memory: 'v1/memory', value: 'v1/value', caches: 'v1/caches', history: 'v1/history',
+    namespaces: 'v1/namespaces', memory: 'v1/memory', value: 'v1/value', caches: 'v1/caches', history: 'v1/history', stream: 'v1/stream',
 };
 const INDEX = 'v1/openapi.json'; /* what is offered: {"paths": {"/v1/status": ..., ...}} */
 const ASK_ABSENT_AGAIN = 30000; /* ms */
@@ -47,6 +47,16 @@ async function learn() {
         offered = null;
         fails('nobody listens');
         throw e;
+    }
+}
+
+/* Whether this daemon has it. */
+export async function isOffered(name) {
+    try {
+        const routes = await (offered || learn());
+        return Boolean(routes && routes.has(PATHS[name]));
+    } catch (e) {
+        return false;
     }
 }
 
