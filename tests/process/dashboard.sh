@@ -68,6 +68,16 @@ expect 0 '^ABC' apiary delegate text.upper abc
 figure Success 'v === "100 %"'
 expect 1 '' apiary delegate text.fail x
 figure Success 'v === "50.0 %"'
+expect 7 '' apiary delegate gate.pass x --timeout 200ms # it ends after its caller has given it up: late
+late_is() # the gate lets it go, if it is still there
+{
+    exec 9<>"$folder/gate"
+    echo go >&9
+    exec 9>&-
+    apiary status gate_service --json | grep -q '"late": 1'
+}
+until_true late_is
+figure Success 'v === "33.3 %"'
 page until "$(row text_service) && $(row text_service).innerText.includes('50.0 %')"
 
 # ---- every view, in both widths and both themes
