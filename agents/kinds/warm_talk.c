@@ -191,14 +191,19 @@ static void on_part_ready(void *user, apiary_job_t *job)
 static bool heard_part(struct ap_place *p, const struct ap_frame *f)
 {
     int r = apiary_job_part(p->job, f->body, f->body_size);
+    bool cancelled = r == APIARY_EBEHIND && apiary_job_cancelled(p->job);
     if (r == 0) return true;
-    if (r == APIARY_EBEHIND) {
+    if (r == APIARY_EBEHIND && !cancelled) {
         int later = apiary_job_part_ready(p->job, on_part_ready, p);
         p->behind = later == 0;
         if (p->behind) return false;
         r = later;
     }
-    apiary_job_fail(p->job, AP_EXEC_OUTPUT, "%s: a part of %zu bytes: %s", p->warm->name, f->body_size, apiary_strerror(r));
+    /* Without that part no result would be whole. */
+    if (cancelled)
+        apiary_job_fail(p->job, AP_EXEC_CANCELLED, "%s: the task was cancelled, and its reader is behind", p->warm->name);
+    else
+        apiary_job_fail(p->job, AP_EXEC_OUTPUT, "%s: a part of %zu bytes: %s", p->warm->name, f->body_size, apiary_strerror(r));
     p->job = NULL;
     if (p->body_left > 0) ap_place_stop(p, AP_PLACE_UNREAD);
     else ap_place_ask(p, AP_PLACE_UNWANTED);

@@ -136,6 +136,19 @@ Test(warm, parts_wait_for_their_reader_and_outlive_their_process)
     done();
 }
 
+Test(warm, parts_of_a_cancelled_task_are_waited_for_no_more)
+{
+    WITH(STAYS(TALK "next; say '{\"type\":\"part\",\"id\":1}' a; next; say '{\"type\":\"fail\",\"id\":1}' \"$head\"; next", 1));
+    struct apiary_job *job = fake_submit(agent, "x", "", 0);
+    while (!job->ready)
+        fake_turn();
+    job->cancelled = true;
+    fake_read_parts(job, 0);
+    cr_assert(job->finished && job->failed && job->code == 130, "%s", job->data);
+    fake_free(job);
+    done();
+}
+
 Test(warm, who_does_not_stop_is_killed_and_who_does_stays)
 {
     WITH(STAYS(TALK "next; next; say '{\"type\":\"fail\",\"id\":1,\"code\":9}' \"$head\"\nnext; exec tail -f /dev/null", 1),
