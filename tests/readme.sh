@@ -25,6 +25,7 @@ block c 1 >"$work/first_client.c"
 cmp "$work/first_client.c" tools/examples/first_client.c || exit 1
 lines=$(wc -l <"$work/first_client.c")
 if [ "$lines" -lt 20 ] || [ "$lines" -gt 40 ]; then echo "the first client has $lines lines"; exit 1; fi
+block python 1 | cmp - tools/examples/greeter.py || exit 1
 block yaml 1 >"$work/apiary.yaml"
 while read -r command _; do
     [ -x "$command" ] || { echo "the README has a command that is not there: $command"; exit 1; }
@@ -52,6 +53,10 @@ fails() # fails COMMAND TEXT
 END
 blocks=0
 while [ -n "$(block sh $((blocks + 2)))" ]; do
+    if [ ! -e "$APIARY_BUILD/python" ] && grep -q python <<<"$(block sh $((blocks + 2)))"; then # there is no module in this build
+        blocks=$((blocks + 1))
+        continue
+    fi
     while IFS= read -r line; do
         if [[ $line =~ ^(.*[^ ])\ +#\ (prints|fails):\ (.*)$ ]]; then
             printf '%s %q %q\n' "${BASH_REMATCH[2]}" "${BASH_REMATCH[1]}" "${BASH_REMATCH[3]}"

@@ -32,6 +32,7 @@ int py_add_errors(PyObject *module);
 int py_add_segment(PyObject *module);
 int py_add_task(PyObject *module);
 int py_add_memory(PyObject *module);
+int py_add_queen(PyObject *module);
 /* Adds a type made from its specification, and returns it; NULL with an exception. */
 PyObject *py_add_type(PyObject *module, const char *name, PyType_Spec *spec);
 

@@ -39,6 +39,7 @@ PyMODINIT_FUNC PyInit__apiary(void)
     PyObject *module = PyModule_Create(&definition);
     if (module == NULL) return NULL;
     if (py_add_errors(module) == 0 && py_add_segment(module) == 0 && py_add_task(module) == 0 && py_add_memory(module) == 0 &&
+        py_add_queen(module) == 0 &&
         PyModule_AddStringConstant(module, "version", apiary_version()) == 0 &&
         PyModule_AddIntConstant(module, "DETACH", APIARY_DETACH) == 0 &&
         PyModule_AddIntConstant(module, "PARTS", APIARY_PARTS) == 0 &&

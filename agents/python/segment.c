@@ -39,13 +39,16 @@ void py_segment_leave(py_segment *s)
 
 static PyObject *segment_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
-    static char *names[] = {"segment", "name", "swarm", "read_only", NULL};
+    static char *names[] = {"segment", "name", "swarm", "read_only", "queen", NULL};
     const char *segment = NULL;
     char message[1024] = "";
     apiary_attach_options_t options = {.struct_size = sizeof options, .message = message, .message_size = sizeof message};
     apiary_t *handle;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|zzzp", names, &segment, &options.name, &options.swarm, &options.read_only))
+    int queen = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|zzzpp", names, &segment, &options.name, &options.swarm, &options.read_only,
+                                     &queen))
         return NULL;
+    if (queen) options.kind = APIARY_QUEEN;
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     py_segment *s = (py_segment *)alloc(type, 0);
     if (s == NULL) return NULL;

@@ -22,6 +22,9 @@ start "$folder/queen.log" apiary queen c_service --config "$config"
 queen=$last
 until_true apiary check c_service
 python3 -m unittest discover -s "$APIARY_SOURCE/tests/python" -v || fail "unittest: $?"
+unused() { apiary status | grep -q ' 0 of 4096 tasks in use'; }
+until_true unused
+expect 0 '' shmdump --verify
 kill -TERM "$queen"
 wait "$queen" || fail "the queen's end: $?"
 grep -E 'level=(error|critical)' "$folder/queen.log" && fail 'the queen had errors'

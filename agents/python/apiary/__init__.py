@@ -5,6 +5,12 @@
     with apiary.attach() as segment:
         print(segment.call("html_escaping", "a < b"))
 
+    @apiary.agent("text.upper", concurrency=4)
+    def upper(job):
+        return job.body.upper()
+
+    apiary.Queen("text_service", upper).serve()
+
 A body is bytes, any object with a buffer, or a text (UTF-8). The options of a delegation are keyword arguments, named as `apiary delegate`
 names them, with an underscore for a hyphen; option_names() tells them all. A number is a number of seconds where the option is a time;
 a text is as on the command line. Errors are exceptions of the library's own names, such as apiary.EQUEUEFULL, below ApiaryError.
@@ -26,7 +32,8 @@ from ._apiary import ENOKEY, ENOTREADY, ApiaryError, Result, option_names, versi
 Body = typing.Union[bytes, bytearray, memoryview, str]
 
 __all__ = [name for name in dir(_apiary) if isinstance(getattr(_apiary, name), type) and issubclass(getattr(_apiary, name), Exception)]
-__all__ += ["Body", "Change", "Claim", "Memory", "Provider", "Result", "Segment", "Task", "Value", "attach", "option_names", "version"]
+__all__ += ["Body", "Cancelled", "Change", "Claim", "Fail", "Job", "Memory", "Provider", "Queen", "Result", "Segment", "Task", "Value",
+            "agent", "attach", "option_names", "version"]
 
 
 def _bytes(body: Body) -> bytes | bytearray | memoryview:
@@ -145,7 +152,7 @@ class Task:
         return self._task.progress()
 
     def parts(self, timeout: float | None = None) -> typing.Iterator[bytes]:
-        """The parts of the result of a task that was delegated with parts=True, as they come; then what follows them, if it is something."""
+        """The parts of the result, as they come, of a task that was delegated with parts=True; then what follows them, if anything."""
         while (part := self._task.next_part(timeout)) is not None:
             yield part
         if rest := self.result(timeout):
@@ -282,8 +289,9 @@ class Memory:
 class Segment:
     """An attached segment. As a context manager it is closed at the end; what still waits then is interrupted."""
 
-    def __init__(self, segment: str | None = None, *, name: str | None = None, swarm: str | None = None, read_only: bool = False) -> None:
-        self._segment = _apiary.Segment(segment, name, swarm, read_only)
+    def __init__(self, segment: str | None = None, *, name: str | None = None, swarm: str | None = None, read_only: bool = False,
+                 _queen: bool = False) -> None:
+        self._segment = _apiary.Segment(segment, name, swarm, read_only, _queen)
         self._lanes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Lane] = weakref.WeakKeyDictionary()
 
     def call(self, capability: str, body: Body = b"", **options: typing.Any) -> bytes:
@@ -332,6 +340,9 @@ class Segment:
         if lane is None:
             lane = self._lanes[loop] = _Lane(self._segment, loop)
         return lane
+
+
+from ._serve import Cancelled, Fail, Job, Queen, agent  # noqa: E402 it needs what is above
 
 
 def attach(segment: str | None = None, *, name: str | None = None, swarm: str | None = None, read_only: bool = False) -> Segment:
