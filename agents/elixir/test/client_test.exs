@@ -190,7 +190,24 @@ defmodule Apiary.ClientTest do
 
   test "results that are collected give their blocks back" do
     big = String.duplicate("x", 60_000)
-    for _ <- 1..100, do: assert({:ok, _} = Apiary.call("text.upper", big, in_place: 1))
+    upper = String.upcase(big)
+    kept = for _ <- 1..4, do: Apiary.call!("text.upper", big, in_place: 1)
+    assert uncollected() == 4
+    # There are no more than four of a handle: this one is copied.
+    assert {:ok, ^upper} = Apiary.call("text.upper", big, in_place: 1)
+    assert uncollected() == 4
+    assert Enum.all?(kept, &(&1 == upper))
+
+    until(fn ->
+      :erlang.garbage_collect()
+      uncollected() == 0
+    end)
+  end
+
+  # Tasks of this test whose results lie in the segment.
+  defp uncollected do
+    {text, 0} = System.cmd("apiary", ["task", "ls", "--state", "done"])
+    text |> String.split("\n") |> Enum.count(&(&1 =~ ~r/text.upper.* 60000 /))
   end
 
   test "who waits is told when the handle ends" do

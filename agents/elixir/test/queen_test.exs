@@ -189,6 +189,15 @@ defmodule Apiary.QueenTest do
     :ok = Telemetry.detach(:test)
   end
 
+  test "tasks are done while all schedulers are busy" do
+    busy = for _ <- 1..(2 * System.schedulers_online()), do: spawn_link(fn -> spin(0) end)
+    tasks = for i <- 1..50, do: {i, Apiary.delegate!("all.echo", i, timeout: 300_000)}
+    for {i, task} <- tasks, do: assert({:ok, ^i} = Apiary.await(task))
+    for pid <- busy, do: Process.unlink(pid) && Process.exit(pid, :kill)
+  end
+
+  defp spin(n), do: spin(n + 1)
+
   test "a module is upgraded while its tasks run" do
     new = fn version ->
       Code.compile_string("""
