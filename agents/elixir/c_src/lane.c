@@ -87,9 +87,12 @@ struct lane *lane_of_thread(ErlNifEnv *env, struct handle *h, int *error)
 
 void lane_stop(ErlNifEnv *env, struct lane *lane)
 {
+    struct told *told;
+
     enif_mutex_lock(lane->lock);
-    task_look(env, lane);
+    told = task_look(env, lane);
     enif_mutex_unlock(lane->lock);
+    tasks_release(told);
     enif_select(env, lane->fd, ERL_NIF_SELECT_STOP, lane, NULL, nif_undefined);
     enif_release_resource(lane);
 }
@@ -131,6 +134,7 @@ static void lane_collect(struct lane *lane)
 /* lane_ready(Lane) -> ok: the dispatcher has the message {select, Lane, undefined, ready_input}. */
 NIF(nif_lane_ready)
 {
+    struct told *told;
     struct lane *lane;
     void *object;
     uint64_t count;
@@ -143,9 +147,10 @@ NIF(nif_lane_ready)
         /* Another call has read it: what it announced is looked for in any case. */
     }
     enif_mutex_lock(lane->lock);
-    task_look(env, lane);
+    told = task_look(env, lane);
     lane_collect(lane);
     enif_mutex_unlock(lane->lock);
+    tasks_release(told);
     enif_select(env, lane->fd, ERL_NIF_SELECT_READ, lane, &lane->handle->dispatcher, nif_undefined);
     handle_leave(lane->handle);
     return nif_ok;

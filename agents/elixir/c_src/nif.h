@@ -31,6 +31,7 @@ struct handle { /* the resource of an attached handle */
 };
 
 struct task;
+struct told;
 
 struct orphan { /* a task that nobody will ask for any more: its end is collected, so that it does not stay in the table */
     apiary_task_t id;
@@ -84,7 +85,10 @@ void lane_orphan(struct lane *lane, apiary_task_t id);                      /* u
 
 /* task.c */
 bool task_init(ErlNifEnv *env);
-void task_look(ErlNifEnv *env, struct lane *lane); /* under the lane's lock: tells the waiters of tasks that have ended */
+/* Under the lane's lock: tells the waiters of tasks that have ended. The tasks are to be let go without it, for a task's end takes
+ * it. */
+struct told *task_look(ErlNifEnv *env, struct lane *lane);
+void tasks_release(struct told *told);
 
 /* result.c */
 bool result_init(ErlNifEnv *env);

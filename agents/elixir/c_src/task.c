@@ -12,12 +12,18 @@ struct task {
     struct lane *lane; /* kept */
     apiary_task_t id;
     bool collected; /* the task is not this resource's any more */
+    int error;      /* with which the waiter was told: the library says it once */
     bool armed;
     ErlNifPid waiter;
     ErlNifEnv *env; /* of `ref` */
     ERL_NIF_TERM ref;
     ErlNifMonitor owner;
-    struct task *before, *after;
+    struct task *before, *after; /* armed ones of its lane */
+};
+
+struct told { /* a task that is not armed any more, and whose reference is to be given back */
+    struct task *task;
+    struct told *next;
 };
 
 static ErlNifResourceType *task_type;
@@ -101,9 +107,10 @@ static void task_tell(ErlNifEnv *env, struct task *t)
 }
 
 /* A waiter is told of an end and of an error alike, and asks itself which it is. */
-void task_look(ErlNifEnv *env, struct lane *lane)
+struct told *task_look(ErlNifEnv *env, struct lane *lane)
 {
     struct task *t = lane->armed, *next;
+    struct told *told = NULL, *one;
 
     for (; t != NULL; t = next) {
         apiary_result_t result = {.struct_size = sizeof result};
@@ -111,8 +118,24 @@ void task_look(ErlNifEnv *env, struct lane *lane)
 
         next = t->after;
         if (rc == APIARY_ENOTREADY) continue;
+        one = malloc(sizeof *one);
+        if (one == NULL) continue; /* it is told at the next look */
+        *one = (struct told){.task = t, .next = told};
+        told = one;
+        t->error = rc;
         task_tell(env, t);
-        enif_release_resource(t);
+    }
+    return told;
+}
+
+void tasks_release(struct told *told)
+{
+    while (told != NULL) {
+        struct told *next = told->next;
+
+        enif_release_resource(told->task);
+        free(told);
+        told = next;
     }
 }
 
@@ -197,7 +220,7 @@ static bool task_arm(ErlNifEnv *env, struct task *t, ERL_NIF_TERM ref)
 static ERL_NIF_TERM task_ask(ErlNifEnv *env, struct task *t, ERL_NIF_TERM ref, uint64_t spin, size_t in_place, bool *ret_release)
 {
     apiary_result_t result = {.struct_size = sizeof result};
-    int rc = t->collected ? APIARY_ESTALE : task_poll_for(t, spin, &result);
+    int rc = t->collected ? APIARY_ESTALE : t->error != 0 ? t->error : task_poll_for(t, spin, &result);
 
     if (rc == APIARY_ENOTREADY) {
         if (enif_is_identical(ref, nif_nil)) return nif_fail(env, rc);

@@ -15,6 +15,9 @@ defmodule Apiary do
       segment until it is collected. It is to be let go within the segment's `result_ttl` (500 s) of the task's deadline: later its
       bytes may be another's. `:infinity`: all are copied.
 
+    * `spin`: for how many us (100 at most) the scheduler polls for the result before the process sleeps; 0. It pays where processors are
+      idle, and costs where they are not.
+
   Nothing blocks a scheduler: a process that awaits is asleep as in any `receive`.
   """
   alias Apiary.{Content, Error, Handle, NIF, Options, Task}

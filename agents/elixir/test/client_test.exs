@@ -83,6 +83,28 @@ defmodule Apiary.ClientTest do
     end
   end
 
+  test "who is told need not keep the task" do
+    for _ <- 1..20 do
+      case told() do
+        {:ok, ref} ->
+          :erlang.garbage_collect()
+          assert_receive {:apiary, ^ref}, 60_000
+
+        :done ->
+          :ok
+      end
+    end
+
+    assert {:ok, "A"} = Apiary.call("text.upper", "a")
+  end
+
+  defp told do
+    case Apiary.notify(Apiary.delegate!("text.upper", "dropped", [])) do
+      {:ok, ref} -> {:ok, ref}
+      {:done, _} -> :done
+    end
+  end
+
   test "a process that dies gives up what it had" do
     parent = self()
 

@@ -101,6 +101,9 @@ defmodule Apiary.QueenTest do
 
   test "a handler that loops is killed when its task is to stop" do
     assert {:error, %Error{name: :eoverrun}} = Apiary.call(:loops, 1, start_to_close: 50)
+    # once by the caller's own clock, once by the library's look
+    assert {:error, %Error{name: :etimedout}} = Apiary.call(:loops, 1, timeout: 50)
+    assert {:error, %Error{name: :etimedout}} = Apiary.call(:loops, 1, timeout: "50ms")
     until(fn -> in_flight(:loops) == 0 end)
     assert {:ok, 1} = Apiary.call("all.echo", 1)
   end
