@@ -402,23 +402,25 @@ static struct ap_incompat *needs_of(struct ap_solver *s, int package, const char
 }
 
 /* Whether choosing the version would break it at once. */
-static bool breaks(struct ap_solver *s, const struct ap_incompat *incompat, int package)
+static bool breaks(struct ap_solver *s, const struct ap_incompat *incompat, int package, size_t version)
 {
     bool all = true;
     for (int t = 0; t < incompat->count && all; t++) {
         const struct ap_term *term = &incompat->terms[t];
         const struct ap_package *p = &s->packages[term->package];
-        all = term->package == package || set_within(p->allowed, term->set, p->words);
+        all = term->package == package ? ap_set_has(term->set, version) : set_within(p->allowed, term->set, p->words);
     }
     return all;
 }
 
-static bool known(const struct ap_package *p, size_t version, const char *needs, const char *requirement)
+/* All versions with that requirement have said so. */
+static bool known(const struct ap_package *p, int package, const char *needs, const char *requirement)
 {
     for (size_t i = 0; i < p->about_count; i++) {
         const struct ap_incompat *about = p->about[i];
-        if (about->left || !about->needs || !ap_set_has(about->terms[0].set, version)) continue;
-        if (strcmp(about->needs, needs) == 0 && strcmp(about->requirement, requirement) == 0) return true;
+        if (!about->left && about->terms[0].package == package && strcmp(about->needs, needs) == 0 &&
+            strcmp(about->requirement, requirement) == 0)
+            return true;
     }
     return false;
 }
@@ -437,10 +439,10 @@ static bool take_version(struct ap_solver *s, int package)
     json_object_foreach(requires, needs, requirement)
     {
         const char *text = json_string_value(requirement);
-        if (known(&s->packages[package], version, needs, text)) continue;
+        if (known(&s->packages[package], package, needs, text)) continue;
         struct ap_incompat *incompat = needs_of(s, package, needs, text);
         if (!incompat) return false;
-        possible &= !breaks(s, incompat, package);
+        possible &= !breaks(s, incompat, package, version);
     }
     if (!possible) return true;
     p = &s->packages[package]; /* they may have moved */

@@ -49,7 +49,9 @@ static void tell_given(FILE *out, const struct ap_solver *s, const struct ap_inc
     else
         tell_versions(out, &s->packages[from->package], from->set);
     fprintf(out, " needs \"%s\" %s", incompat->needs, incompat->requirement);
-    if (p->count == 0)
+    if (from->package == json_integer_value(known))
+        fputs(", which it is not", out);
+    else if (p->count == 0)
         fputs(", which is not published", out);
     else if (incompat->count == 1)
         fputs(", which no published version meets", out);

@@ -205,6 +205,18 @@ Test(packages, what_does_not_matter_is_not_tried)
     done();
 }
 
+/* A version that needs a version of itself: with it, or with another one, which is then never chosen. */
+Test(packages, a_package_may_need_itself)
+{
+    open_kind("packages", NULL);
+    publish("a", "1.0.0", "\"a\":\">= 1.0.0\"");
+    publish("a", "2.0.0", "\"a\":\"< 2.0.0\"");
+    fake_expect(agent, "package_management", "{\"requires\":{\"a\":\">= 1.0.0\"}}", "{\"resolved\":{\"a\":\"1.0.0\"}}");
+    fake_expect_failure(agent, "package_management", "{\"requires\":{\"a\":\"> 1.0.0\"}}", 409, "needs \"a\" < 2.0.0, which "
+                        "it is not, ");
+    done();
+}
+
 Test(packages, an_impossible_search_ends)
 {
     char name[16], requires[80];
