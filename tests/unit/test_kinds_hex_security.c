@@ -212,8 +212,8 @@ Test(packages, a_package_may_need_itself)
     publish("a", "1.0.0", "\"a\":\">= 1.0.0\"");
     publish("a", "2.0.0", "\"a\":\"< 2.0.0\"");
     fake_expect(agent, "package_management", "{\"requires\":{\"a\":\">= 1.0.0\"}}", "{\"resolved\":{\"a\":\"1.0.0\"}}");
-    fake_expect_failure(agent, "package_management", "{\"requires\":{\"a\":\"> 1.0.0\"}}", 409, "needs \"a\" < 2.0.0, which "
-                        "it is not, ");
+    fake_expect_failure(agent, "package_management", "{\"requires\":{\"a\":\"> 1.0.0\"}}", 409,
+                        "needs \"a\" < 2.0.0, which it is not, ");
     done();
 }
 
@@ -316,6 +316,7 @@ Test(signer, a_token_lives_as_long_as_it_says)
     done();
 }
 
+#if !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__ /* they map memory of their own */
 /* Without memory for it a hash says nothing about the password. */
 Test(authentication, a_hash_that_cannot_be_computed_is_no_answer)
 {
@@ -339,6 +340,7 @@ Test(authentication, a_hash_that_cannot_be_computed_is_no_answer)
                         "not of Argon2id");
     done();
 }
+#endif
 
 Test(authentication, hashes_verify)
 {
