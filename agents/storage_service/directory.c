@@ -215,8 +215,7 @@ int ap_file_read(int root, const char *path, size_t most, struct ap_bytes *ret)
     return error;
 }
 
-/* The folders of the path that are empty, from the last to the second. */
-static void remove_empty(int root, const char *path)
+void ap_directory_tidy(int root, const char *path)
 {
     char folder[AP_PATH_MOST];
     const char *name;
@@ -242,7 +241,7 @@ int ap_file_remove(int root, const char *path)
     else if (fsync(folder) < 0)
         error = -errno;
     close(folder);
-    if (error == 0) remove_empty(root, path);
+    if (error == 0) ap_directory_tidy(root, path);
     return error;
 }
 

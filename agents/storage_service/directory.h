@@ -31,6 +31,8 @@ int ap_file_write(int root, const char *path, const void *data, size_t size);
 int ap_file_read(int root, const char *path, size_t most, struct ap_bytes *ret); /* appended; -EFBIG */
 /* With the folders that are empty then, but for the first. */
 int ap_file_remove(int root, const char *path);
+/* Removes the folders of a path that are empty, from the last to the second. */
+void ap_directory_tidy(int root, const char *path);
 
 /* Calls for each regular file below `path` ("" for the root) in the order of names; a non-zero return ends the walk. */
 typedef int (*ap_walk_fn)(void *user, int root, const char *path, uint64_t size);

@@ -341,6 +341,7 @@ static void rename_file(struct files *f, apiary_job_t *job, const char *from, co
                     : 0;
     if (old_folder >= 0) close(old_folder);
     if (new_folder >= 0) close(new_folder);
+    ap_directory_tidy(f->root, error == 0 ? from : to); /* of one that failed: the folder that was made for it */
     if (error == -EEXIST)
         apiary_job_fail(job, AP_CODE_CONFLICT, "%s is there already", to);
     else if (error < 0)

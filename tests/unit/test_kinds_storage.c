@@ -394,6 +394,11 @@ Test(storage, a_key_may_begin_another)
     fake_expect_failure(files, "file_management", "{\"op\":\"write\",\"path\":\"a/b\",\"text\":\"\"}", 409, "it is a folder");
     fake_expect(files, "file_management", "{\"op\":\"delete\",\"path\":\"a/b/c\"}", "{\"deleted\":true}");
     fake_expect(files, "file_management", "{\"op\":\"write\",\"path\":\"a\",\"text\":\"\"}", "{\"bytes\":0}");
+    fake_expect(files, "file_management", "{\"op\":\"rename\",\"path\":\"a\",\"to\":\"b/c\"}", "{\"renamed\":true}");
+    fake_expect(files, "file_management", "{\"op\":\"rename\",\"path\":\"b/c\",\"to\":\"d\"}", "{\"renamed\":true}");
+    fake_expect_failure(files, "file_management", "{\"op\":\"rename\",\"path\":\"none\",\"to\":\"e/f\"}", 404, "No such file");
+    fake_expect(files, "file_management", "{\"op\":\"write\",\"path\":\"b\",\"text\":\"\"}", "{\"bytes\":0}");
+    fake_expect(files, "file_management", "{\"op\":\"write\",\"path\":\"e\",\"text\":\"\"}", "{\"bytes\":0}");
     fake_expect_failure(files, "data_persistence", "{\"op\":\"put\",\"key\":\"a+/b\",\"value\":1}", 400, "not a name here");
     done();
 }
