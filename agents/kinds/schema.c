@@ -189,9 +189,8 @@ static void tell_type(char *ret, size_t size, const json_t *schema)
                                                                          type_what(json_string_value(one)));
 }
 
-static bool type_fits(const json_t *schema, const json_t *value)
+static bool type_fits(const json_t *type, const json_t *value)
 {
-    const json_t *type = json_object_get(schema, "type");
     json_t *one;
     size_t i;
     if (!type) return true;
@@ -364,13 +363,15 @@ static int judge_alternatives(const struct judge *j, const json_t *alternatives,
 
 static int judge_value(const struct judge *j, const json_t *schema, const struct place *place, const json_t *value)
 {
-    const json_t *allowed = json_object_get(schema, "enum"), *only = json_object_get(schema, "const");
-    const json_t *alternatives = json_object_get(schema, "oneOf");
+    const json_t *type = json_object_get(schema, "type");
     char what[120];
-    if (!type_fits(schema, value)) {
+    if (!type_fits(type, value)) {
         tell_type(what, sizeof what, schema);
         return wrong(j, place, AP_CODE_BAD_REQUEST, "is not %s", what);
     }
+    if (json_object_size(schema) == (type != NULL)) return 0; /* nothing more is asked, as of most values */
+    const json_t *allowed = json_object_get(schema, "enum"), *only = json_object_get(schema, "const");
+    const json_t *alternatives = json_object_get(schema, "oneOf");
     int code = allowed ? judge_choice(j, allowed, place, value) : only ? judge_const(j, only, place, value) : 0;
     if (code == 0 && alternatives) code = judge_alternatives(j, alternatives, place, value);
     if (code != 0) return code;

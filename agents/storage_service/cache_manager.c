@@ -145,7 +145,7 @@ const struct ap_function ap_functions_cache_manager[] = {
                       "'ttl_ms':{'type':'integer','minimum':0,'maximum':31622400000}"),
      .out = AP_OBJECT("'stored','served_by'", "'stored':{'type':'boolean'},"
                       "'served_by':{'type':'integer'}"),
-     .bound = "memory",
+     .bound = "the memory that the agent is configured for",
      .again = "puts the same once more, and its life begins anew",
      .send = "{\"key\":\"check\",\"value\":{\"bees\":[1,2,3]},\"ttl_ms\":60000}"},
     {.capability = "cache_delete",

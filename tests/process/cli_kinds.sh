@@ -3,7 +3,7 @@
 # is made of it is the one in the tree.
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
 
-expect 0 '^    cache_put: memory; a duplicate puts the same once more' apiary kinds
+expect 0 '^    cache_put: the memory that the agent is configured for; a duplicate puts the same once more' apiary kinds
 expect 0 '^        request    [{]"type":"object","required":."key","value"' apiary kinds cache_put
 expect 0 '^        example    1.10.0.n1.9.1.n' apiary kinds version_sorting
 expect 64 "there is no kind or capability 'nothing' here" apiary kinds nothing
