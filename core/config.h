@@ -31,7 +31,7 @@ struct ap_node {
 struct ap_config; /* owns the tree */
 
 struct ap_config_error {
-    char text[1024];
+    char text[1280];
 };
 
 /* 1 Returns 0; or APIARY_ECONFIG with the sentence; or APIARY_ESYS with one when the machine is at fault and not the file (too

@@ -65,7 +65,9 @@
     X(SERVICE_ADJUSTED, "service has taken over another configuration as it runs", "service", "revision", "") \
     X(SERVICE_HELD, "service is not given more instances", "service", "instances", "by") \
     X(HTTP_UNSERVED, "HTTP is not served, which is tried again", "port", "", "") \
-    X(OPERATED, "operator asked for a change over HTTP", "answered", "changed", "by")
+    X(OPERATED, "operator asked for a change over HTTP", "answered", "changed", "by") \
+    X(TARGET_MISSED, "capability misses a target", "capability", "term", "") \
+    X(TARGET_MET, "capability meets its target again", "capability", "term", "")
 
 enum ap_event_kind {
     AP_EVENT_NONE,

@@ -14,7 +14,7 @@
 static const struct ap_key terms_keys[] = {
     {.name = "name", .type = 's', .required = true, .what = "the capability"},
 #define WORDS(kind) ((kind) == 'w' || (kind) == 'n')
-#define TYPE(kind) ((kind) == 'w' ? 's' : (kind) == 'n' || (kind) == 't' ? 'a' : (kind) == 'r' ? 'L' : (kind))
+#define TYPE(kind) ((kind) == 'w' ? 's' : (kind) == 'n' || (kind) == 't' || (kind) == 'p' ? 'a' : (kind) == 'r' ? 'L' : (kind))
 #define AP_TERM(field, kind, of, words, least, most, otherwise, about) \
     {.name = #field, .type = TYPE(kind), .what = about, .min = WORDS(kind) ? 0 : (least), .max = WORDS(kind) ? 0 : (most)},
 #include "registry/routing/terms.def"
@@ -70,6 +70,23 @@ static int terms_time(const struct ap_node *map, const struct ap_node *at, const
     }
     return ap_node_refuse(at, error, "%s: '%s' is not allowed; expected a duration of 1ms or more, such as 20ms, or %s", r->key,
                           at->kind == AP_NODE_TEXT ? AP_SHOWN(at->text, 40) : "a list", r->words(r->min));
+}
+
+/* A percentage with up to three decimals, in thousandths. */
+static int terms_percent(const struct ap_node *at, const struct ap_term_row *r, uint64_t *ret, struct ap_config_error *error)
+{
+    const char *text = at->kind == AP_NODE_TEXT ? at->text : "";
+    size_t whole = strspn(text, "0123456789"), part = text[whole] == '.' ? strspn(text + whole + 1, "0123456789") : 0;
+    uint64_t n = 0, unit = 1000;
+
+    for (size_t i = 0; i < whole && n <= r->max; i++) n = 10 * n + 1000 * (uint64_t)(text[i] - '0');
+    for (size_t i = 0; i < part && unit >= 10; i++) n += (unit /= 10) * (uint64_t)(text[whole + 1 + i] - '0');
+    if (whole > 0 && part <= 3 && text[whole + part + (part > 0)] == '\0' && n >= r->min && n <= r->max) {
+        *ret = n;
+        return 0;
+    }
+    return ap_node_refuse(at, error, "%s: '%s' is not allowed; expected a percentage from 1 to 99.999, such as 99.9", r->key,
+                          at->kind == AP_NODE_TEXT ? AP_SHOWN(at->text, 40) : "a list");
 }
 
 /* A hedge needs one term, and does without two. */
@@ -158,7 +175,8 @@ int ap_terms_read(const struct ap_node *map, const char *name, struct ap_terms *
             r = ap_rules_config_read(at, name, rules, error);
             continue; /* who registers it makes a number of it */
         }
-        if (row->type == 't') r = terms_time(map, at, row, &value, error);
+        if (row->type == 'p') r = terms_percent(at, row, &value, error);
+        else if (row->type == 't') r = terms_time(map, at, row, &value, error);
         else if (WORDS(row->type)) r = terms_word(at, row, &value, error);
         else value = (uint64_t)ap_node_number(map, row->key, row->type, 0);
         *ap_term_word(ret, t) = value + 1;

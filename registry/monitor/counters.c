@@ -110,6 +110,22 @@ static void counters_tell_child(struct counters_emitter *e, const struct seen_su
     emit_one_of(e, names, AP_CHILD_STARTING, AP_CHILD_HELD + 1, v->state);
 }
 
+static void counters_tell_targets(struct counters_emitter *e, const struct seen_capability *v)
+{
+    static const char *const names[AP_TARGETS] = {"success", "p99"};
+
+    for (int i = 0; i < AP_TARGETS; i++)
+        if (v->verdict.states[i] != AP_TARGET_NONE) emit_of(e, names[i], (uint64_t)v->verdict.states[i] - AP_TARGET_MET);
+}
+
+static void counters_tell_kept(struct counters_emitter *e, const struct seen_capability *v)
+{
+    static const char *const windows[AP_TARGET_WINDOWS] = {"5m", "1h"};
+
+    for (unsigned i = 0; i < AP_TARGET_WINDOWS; i++)
+        if (v->verdict.states[AP_TARGET_P99] != AP_TARGET_NONE) emit_of(e, windows[i], v->verdict.p99[i]);
+}
+
 static void counters_tell_processor(struct counters_emitter *e, const struct seen_process *v)
 {
     emit_of(e, "user", v->resources.user);

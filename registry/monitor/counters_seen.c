@@ -402,6 +402,7 @@ static void see_capability(const struct ap_segment *seg, uint32_t capability, st
     ret->labels.of[0] = ret->name;
     ret->terms = ap_terms_at(seg, capability);
     for (int q = -1; (q = ap_capability_next(seg, capability, (uint32_t)(q + 1))) >= 0;) ret->providers++;
+    if (!ap_target_read(seg, capability, &ret->verdict)) memset(&ret->verdict, 0, sizeof ret->verdict);
     ret->bound = ap_places_bound(seg, capability);
     if (ret->bound == 0) return;
     ret->taken = ap_places_taken(seg, capability);

@@ -8,6 +8,7 @@
 #include "registry/monitor/resources.h"
 #include "registry/monitor/swarm_queues.h"
 #include "registry/monitor/tally.h"
+#include "registry/routing/target.h"
 #include "registry/routing/terms.h"
 #include "shm/cost.h"
 #include "shm/pool.h"
@@ -91,6 +92,7 @@ struct seen_capability {
     struct seen_labels labels;
     const struct ap_terms *terms;
     uint64_t providers, bound, taken, waited;
+    struct ap_target_verdict verdict; /* all zeros without targets */
     char name[APIARY_CAPABILITY_MAX + 1];
 };
 struct seen_cache {

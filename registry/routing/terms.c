@@ -84,6 +84,7 @@ void ap_term_print(enum ap_term term, uint64_t value, char *text, size_t size)
     if (r->type == 'n' && r->words(value) == NULL) snprintf(text, size, "%llu", (unsigned long long)ap_term_number(r, value));
     else if (r->type == 'w' || r->type == 'n') snprintf(text, size, "%s", r->words(value) != NULL ? r->words(value) : "?");
     else if (r->type == 't' && r->words(value) != NULL) snprintf(text, size, "%s", r->words(value));
+    else if (r->type == 'p') snprintf(text, size, "%.5g", (double)value / 1000);
     else if (r->type == 'b') snprintf(text, size, "%s", value != 0 ? "true" : "false");
     else if (r->type == 'r') snprintf(text, size, value < AP_NO_RULE_SET ? "set %u" : "none", AP_RULE_SET_INDEX(value));
     else ap_number_print(text, size, r->type == 't' ? 'd' : r->type, (int64_t)value);
@@ -267,11 +268,9 @@ static void look_terms(struct ap_look *look)
             ap_look_found(look, AP_CORRUPT, &row->paid + k, (&row->paid)[k], "R9", "%s of a capability without terms", numbers[k]);
     if (AP_TERM_VALUE(ap_look_64(look, &row->rules)) != 0) look_rules(look, row);
     ap_look_zero(look, (const uint8_t *)row + used, offsetof(struct ap_terms, paid) - used, "R9", "behind the terms");
-    for (const uint64_t *count = &row->urgent; !named && count <= &row->coalesced; count++)
+    for (const uint64_t *count = &row->urgent; !named && count <= &row->judged_long; count++)
         if (ap_look_64(look, count) != 0)
             ap_look_found(look, AP_CORRUPT, count, *count, "R9", "counts of no capability");
-    ap_look_zero(look, &row->coalesced + 1, sizeof *row - offsetof(struct ap_terms, coalesced) - sizeof row->coalesced, "R9",
-                 "behind coalesced");
 }
 
 /* One for each capability. */
@@ -287,7 +286,8 @@ static const struct ap_field terms_fields[] = {
     AP_FIELD(ap_terms, paid), AP_FIELD(ap_terms, refused), AP_FIELD(ap_terms, fell_back), AP_FIELD(ap_terms, hedge_paid),
     AP_FIELD(ap_terms, hedge_time), AP_FIELD(ap_terms, hedged), AP_FIELD(ap_terms, hedge_won), AP_FIELD(ap_terms, hedge_held),
     AP_FIELD(ap_terms, urgent), AP_FIELD(ap_terms, high), AP_FIELD(ap_terms, low),
-    AP_FIELD(ap_terms, coalesced),
+    AP_FIELD(ap_terms, coalesced), AP_FIELD(ap_terms, judged), AP_FIELD(ap_terms, judged_success),
+    AP_FIELD(ap_terms, judged_short), AP_FIELD(ap_terms, judged_long),
     {NULL, 0, 0},
 };
 const struct ap_part ap_part_terms = {

@@ -59,6 +59,7 @@ struct ap_terms {
      * (registry/conflict/coalesce.h). These may be of a capability without terms. */
     uint64_t urgent AP_ALIGNED;
     uint64_t high, low, coalesced;
+    uint64_t judged, judged_success, judged_short, judged_long; /* the verdict on its targets (target.h) */
 } AP_ALIGNED;
 
 enum ap_term {

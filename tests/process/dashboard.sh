@@ -17,7 +17,7 @@ swarms:
   - service: text_service
     agents:
       - {name: upper, kind: exec, capabilities: [text.upper], config: {command: [tr, a-z, A-Z]}}
-      - {name: failing, kind: exec, capabilities: [text.fail], config: {command: ["false"]}}
+      - {name: failing, kind: exec, capabilities: [{name: text.fail, target_success: 99}], config: {command: ["false"]}}
   - service: gate_service
     agents: [{name: gate, kind: exec, capabilities: [gate.pass], config: {command: [cat, $folder/gate]}}]
 END
@@ -165,6 +165,8 @@ quiet='{"said": [], "hosts": ["'${http#http://}'"]}'
 page js "location.hash = '#/overview?w=5m'"
 past_has() { body_of "/v1/history?step=10s" | python3 -c 'import json, sys; sys.exit(not any("done" in r for s in json.load(sys.stdin)["steps"] for r in s["rows"]))'; }
 until_true past_has
+page until "$(row text_service).innerText.includes('missed')" # a target, which is judged by the past
+page until "document.querySelector('tbody tr[data-key]').dataset.key === 'text_service'"
 kill -9 "$daemon"
 wait "$daemon" 2>/dev/null
 page until 'document.querySelector("#link").dataset.link === "down" && document.querySelector("#link").innerText.includes("does not answer")'

@@ -232,7 +232,7 @@ Test(deployment_agents, refused_terms)
          "8: balanse: unknown key (did you mean 'balance'?); allowed: name, balance, slow_start, eject_after, bare, canary, "
          "rate, burst, parts_window, queue_limit, rules, concurrency, priority, max_priority, schedule_to_close, "
          "schedule_to_start, start_to_close, heartbeat, delay, max_attempts, backoff, never_from, never_to, wait_for_provider, "
-         "idempotent, hedge, stateful"},
+         "idempotent, hedge, stateful, target_success, target_p99"},
         {T "          - [y]\n",
          "8: capabilities: item 2 is not a text or a mapping; expected a text, or a list of texts and mappings"},
     };

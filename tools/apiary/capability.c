@@ -9,6 +9,7 @@
 #include "registry/routing/hedging.h"
 #include "registry/routing/places.h"
 #include "registry/routing/rules.h"
+#include "registry/routing/target.h"
 
 static const struct tool_option no_options[] = {{.name = NULL}};
 
@@ -83,6 +84,13 @@ static int capability_show_one(const struct tool *t, const struct ap_segment *se
     if (hedging != NULL) printf("%s\n", hedging);
     free(hedging);
     view_homes(seg, (uint32_t)capability);
+    struct ap_target_verdict verdict;
+    for (int i = 0; ap_target_read(seg, (uint32_t)capability, &verdict) && i < AP_TARGETS; i++) {
+        char text[128];
+        if (verdict.targets[i] != 0)
+            printf("target %s: %s\n", verdict.states[i] == AP_TARGET_NONE ? "without a verdict" :
+                   ap_target_state_name(verdict.states[i]), ap_target_print(&verdict, (enum ap_target)i, text));
+    }
     if (ap_places_bound(seg, (uint32_t)capability) != 0)
         printf("running at once: %" PRIu32 " of %" PRIu32 "; %" PRIu64 " tasks had to wait\n",
                ap_places_taken(seg, (uint32_t)capability), ap_places_bound(seg, (uint32_t)capability),

@@ -9,6 +9,7 @@
 
 #include "core/name.h"
 #include "registry/routing/rule_sets.h"
+#include "tools/apiary/check_targets.h"
 #include "tools/view/index.h"
 
 #define LOOK_EVERY 20 /* ms */
@@ -323,6 +324,19 @@ static void judge_tasks(struct report *r, const struct ap_segment *seg)
         complain(r, CHECK_WARNING, "%u queued task%s past the deadline and not ended", overdue, overdue == 1 ? " is" : "s are");
 }
 
+/* The targets of capabilities, as the coordinator judges them. */
+static void judge_targets(struct report *r, const struct ap_segment *seg, const char *service)
+{
+    struct targets_view v;
+    check_targets(seg, service, &v);
+    if (v.missed != NULL)
+        complain(r, v.badly ? CHECK_CRITICAL : CHECK_WARNING, "%s", without_bars(v.missed));
+    if (v.none > 0)
+        complain(r, CHECK_OK, "no verdict on %u target%s: nothing was asked within five minutes, or no coordinator judges", v.none,
+                 v.none == 1 ? "" : "s");
+    free(v.missed);
+}
+
 /* ---- check ---------------------------------------------------------------------------------------------------- */
 
 static const struct tool_usage check_usage = {
@@ -333,8 +347,9 @@ static const struct tool_usage check_usage = {
         "Exit codes: 0 all instances pass, 1 warning (an instance is not ready, or down while another one of its\n"
         "service passes, or the supervisor has died, or there is no coordinator, or the monitor is stopped, or something\n"
         "of the segment is used up or left lying: the task table, payload blocks of a size, members, lanes, dead threads,\n"
-        "a reaper that is stopped, tasks that no agent takes), 2 critical (a service has no passing instance, or\n"
-        "there is no segment), 3 unknown (usage, or a service that was never registered).\n"
+        "a reaper that is stopped, tasks that no agent takes, or a capability misses a target), 2 critical (a service\n"
+        "has no passing instance, a capability misses its target_success badly, or there is no segment), 3 unknown\n"
+        "(usage, or a service that was never registered).\n"
         "With --config as many instances as it has of each service are to be registered, too.",
     .most = 1,
 };
@@ -368,11 +383,16 @@ static int check_judge(const apiary_t *a, const struct asked *of, const apiary_s
     judge_members(&r, a->seg);
     judge_lanes(&r, a->seg);
     judge_tasks(&r, a->seg);
+    judge_targets(&r, a->seg, of->service);
     char *figures = tool_format("instances=%d passing=%d queued=%" PRIu64 " running=%" PRIu64 " failed=%" PRIu64
                                 "c tasks=%u;;;0;%u",
                                 n, passing, queued, running, failed, usage.tasks_used, usage.tasks);
-    if (!r.some) fprintf(r.out, "%d instance%s passing", passing, passing == 1 ? "" : "s");
     if (fclose(r.out) != 0) tool_or_end(NULL);
+    if (r.worst == CHECK_OK) {
+        char *note = r.text;
+        r.text = tool_format("%d instance%s passing%s%s", passing, passing == 1 ? "" : "s", r.some ? ", " : "", note);
+        free(note);
+    }
     int rc = verdict(r.worst, r.text, figures);
     free(figures);
     free(r.text);

@@ -13,6 +13,7 @@
 #include "core/log.h"
 #include "core/text.h"
 #include "core/thread.h"
+#include "tools/apiaryd/targets.h"
 #include "tools/common/common.h"
 #include "tools/view/past_look.h"
 
@@ -107,6 +108,7 @@ static bool past_keeper_step(struct past_keeper *k, int64_t at)
     rc = past_keep(k->past, at, steady - k->steady, rows, count);
     free(rows);
     past_keeper_looked(k, &look, wall, steady);
+    if (rc == 0) targets_judge(k->a, k->folder, at);
     if (rc == 0) return true;
     past_keeper_fails(k, k->past->file.why);
     return false;

@@ -3,6 +3,7 @@
  * ROUND     One thread, for which nobody waits, looks at the segment whenever the wall clock comes to a multiple of ten seconds.
  * GAPS      The time between two looks is a gap when they are more than PAST_LATEST apart, as after this process was stopped, when
  *           the wall clock has gone more than CLOCK_SET otherwise than CLOCK_MONOTONIC, and when it could not be written.
+ * TARGETS   After each step the targets of capabilities are judged (targets.h).
  * TROUBLE   Where it cannot be written, that is logged, once for each reason, and tried again at the next round; everything else
  *           goes on.
  * END       A step that is not over is not kept.

@@ -26,7 +26,7 @@ const $ = (id) => document.getElementById(id);
 
 export const app = {
     model: null, stores: newStores(), events: null, view: null, name: '', argument: '', query: new URLSearchParams(),
-    window: 300e3, windowName: '5m', percentile: '99', q: 0.99, opened: Date.now(), gaps: [], past: {gaps: []},
+    window: 300e3, windowName: '5m', percentile: '99', q: 0.99, opened: Date.now(), gaps: [], past: {gaps: []}, capabilities: null,
     ask, askAll, isAbsent, link,
     /* Writes what the reader chose into the address; null takes it out. */
     choose(changes, push) {
@@ -162,8 +162,9 @@ async function askAllOfIt() {
     stream.stirred = false;
     const [status, services, metrics, stats, pairs] = await Promise.all(['status', 'services', 'metrics', 'stats', 'pairs'].map((s) => ask(s, s === 'metrics' ? {name: METRICS} : null)));
     if (status === null) throw new Error('no status');
+    if (turn % 5 === 0) app.capabilities = await ask('capabilities');
     const at = Date.now();
-    app.model = build(status, services, metrics, stats, pairs);
+    app.model = build(status, services, metrics, stats, pairs, app.capabilities);
     app.model.at = at;
     if (broken) {
         app.gaps[app.gaps.length - 1].to = at;

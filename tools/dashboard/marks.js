@@ -2,7 +2,7 @@
 
 const TONES = {
     'swarm-died': 'bad', 'agent-ejected': 'bad', 'endpoint-failed': 'bad', 'agent-deaf': 'bad', 'swarm-stuck': 'bad',
-    'config-refused': 'bad', 'task-failed': 'bad', 'instance-ended': 'warn', 'member-died': 'warn', 'lane-reaped': 'warn',
+    'config-refused': 'bad', 'target-missed': 'bad', 'target-met': 'good', 'task-failed': 'bad', 'instance-ended': 'warn', 'member-died': 'warn', 'lane-reaped': 'warn',
     'claim-stolen': 'warn', 'claim-freed': 'warn', 'result-forgotten': 'warn', 'blocks-swept': 'warn', 'service-held': 'warn',
     'swarm-registered': 'good', 'agent-returned': 'good', 'endpoint-passed': 'good', 'agent-heard': 'good',
     'swarm-mode': 'info', operated: 'info', 'swarm-weight': 'info', 'config-applied': 'info', 'service-added': 'info', 'service-changed': 'info',

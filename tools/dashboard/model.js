@@ -1,4 +1,5 @@
 /* model.js - what the sources say, put together: services with their instances and agents. Nothing is invented: null is "not told". */
+import {duration, NONE} from './format.js';
 import {bucketOf, fromPairs} from './spread.js';
 import {Store} from './store.js';
 
@@ -49,7 +50,7 @@ export function agentSpreads(stats) {
 
 function newService(name) {
     return {name, instances: [], agents: [], state: 'passing', mode: 'ready', queued: 0, running: 0, passing: 0, delegations: 0, most: 0,
-            oldest: null, cpu: null, memory: null, reason: ''};
+            oldest: null, cpu: null, memory: null, reason: '', targets: []};
 }
 
 const addKnown = (sum, value) => (value === null || value === undefined ? sum : (sum || 0) + value);
@@ -70,7 +71,7 @@ function addInstance(service, row, told) {
     service.memory = addKnown(service.memory, instance.memory);
 }
 
-export function build(status, services, metrics, stats, calls) {
+export function build(status, services, metrics, stats, calls, capabilities) {
     const told = {
         cpu: sumBy(metrics, 'apiary_process_cpu_seconds_total', toldOfInstance),
         memory: sumBy(metrics, 'apiary_process_private_bytes', toldOfInstance),
@@ -92,9 +93,36 @@ export function build(status, services, metrics, stats, calls) {
         service.agents.push(agent);
         if (agent.oldest !== null) service.oldest = Math.max(service.oldest || 0, agent.oldest);
     }
+    judgeTargets(byName, capabilities);
     return {segment: status.segment, status, services: byName, has: {agents: services !== null, cpu: told.cpu !== null,
             memory: told.memory !== null, oldest: told.oldest !== null, spreads: spreads.size > 0, pairs: pairs !== null},
             pairs, capabilities: capabilitiesOf(byName)};
+}
+
+/* The targets of what a service offers: [{capability, target, state, text}], as they are judged. */
+function judgeTargets(byName, told) {
+    const targets = new Map();
+    for (const c of told ? told.capabilities : []) {
+        if (!c.targets) continue;
+        const {success, p99} = c.targets, found = [];
+        if (success) found.push({capability: c.capability, target: 'success', state: success.state,
+            text: `${part(success.short)} over 5 min, ${part(success.long)} over 1 h, target ${part(success.target)}`});
+        if (p99) found.push({capability: c.capability, target: 'p99', state: p99.state,
+            text: `${duration(p99.short_ns)} over 5 min, ${duration(p99.long_ns)} over 1 h, target ${duration(p99.target_ns)}`});
+        targets.set(c.capability, found);
+    }
+    for (const service of byName.values()) {
+        const offered = new Set(service.agents.flatMap((agent) => agent.capabilities));
+        service.targets = [...offered].flatMap((name) => targets.get(name) || []);
+    }
+}
+
+const part = (ratio) => (ratio === null ? NONE : `${+(ratio * 100).toFixed(3)} %`);
+
+const VERDICTS = ['none', 'met', 'missed', 'badly missed'];
+/* The worst verdict on its targets; '' where it has none. */
+export function worstVerdict(service) {
+    return service.targets.reduce((worst, t) => (VERDICTS.indexOf(t.state) > VERDICTS.indexOf(worst) ? t.state : worst), service.targets.length ? 'none' : '');
 }
 
 /* Which services offer a capability: name -> [service...]. */
@@ -170,11 +198,12 @@ export function judge(store, key, ms, q) {
             waits: wait, q, cpu: store.column.has('cpu') ? w.count('cpu') / (w.span / 1000) : null};
 }
 
-/* How bad it is, as a number: state, mode, failures, age of the oldest, fullness. */
+/* How bad it is, as a number: state, mode, targets, failures, age of the oldest, fullness. */
 export function severity(service, judged) {
     const part = judged.ended > 0 ? judged.failed / judged.ended : 0;
     const failing = part === 0 ? 0 : part < 0.01 ? 1 : part < 0.1 ? 2 : 3;
     const age = service.oldest === null ? 0 : service.oldest < 1e9 ? 0 : service.oldest < 1e10 ? 1 : service.oldest < 6e10 ? 2 : 3;
     const full = service.most > 0 && service.delegations >= 0.8 * service.most ? 1 : 0;
-    return rank(service.state) * 1000 + (service.mode === 'ready' ? 0 : 500) + failing * 100 + age * 10 + full;
+    const missed = {missed: 200, 'badly missed': 400}[worstVerdict(service)] || 0;
+    return rank(service.state) * 1000 + (service.mode === 'ready' ? 0 : 500) + missed + failing * 100 + age * 10 + full;
 }

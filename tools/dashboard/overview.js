@@ -1,7 +1,7 @@
 /* overview.js - all services at a glance, the worst first. */
 import {drawBadge, drawFigures, h, panel, setAttr, setText, toneOf} from './dom.js';
 import {bytes, count, duration, NONE, plural, rate, ratio, share} from './format.js';
-import {ALL, judge, severity} from './model.js';
+import {ALL, judge, severity, worstVerdict} from './model.js';
 import {eventsIn} from './marks.js';
 import {LineChart, drawSpark} from './chart.js';
 import {quantile} from './spread.js';
@@ -90,7 +90,7 @@ function columnsOf(app) {
             setText(cell.firstChild, r.service.name);
             setAttr(cell, 'title', r.service.reason ? `${r.service.name}: ${r.service.reason}` : r.service.name);
         }},
-        {key: 'worst', title: 'State', width: 150, narrow: true, sort: (r) => r.worst, desc: true, hint: 'by what is worst: state, mode, failures, age of the oldest',
+        {key: 'worst', title: 'State', width: 150, narrow: true, sort: (r) => r.worst, desc: true, hint: 'by what is worst: state, mode, targets, failures, age of the oldest',
          draw: (cell, r) => {
              drawBadge(cell, stateWord(r.service), stateTone(r.service));
              setAttr(cell, 'title', r.service.reason || null);
@@ -103,6 +103,15 @@ function columnsOf(app) {
              setText(cell, ratio(r.judged.done, r.judged.ended));
              setAttr(cell, 'data-tone', r.judged.failed > 0 ? 'bad' : null);
              setAttr(cell, 'title', r.judged.ended > 0 ? `${count(r.judged.failed)} of ${count(r.judged.ended)} failed or were late` : 'nothing was asked');
+         }},
+        {key: 'targets', title: 'Targets', width: 92, desc: true, hint: 'success and p99 that its capabilities are to keep, over five minutes and an hour',
+         sort: (r) => ['', 'none', 'met', 'missed', 'badly missed'].indexOf(worstVerdict(r.service)), draw: (cell, r) => {
+             const worst = worstVerdict(r.service);
+             if (worst === '' || worst === 'none') {
+                 setText(cell, NONE);
+                 delete cell.dataset.badge;
+             } else drawBadge(cell, worst === 'met' ? 'met' : 'missed', {met: 'good', missed: 'warn'}[worst] || 'bad');
+             setAttr(cell, 'title', r.service.targets.map((t) => `${t.capability}: ${t.target} ${t.state}, ${t.text}`).join('\n') || 'it has no targets');
          }},
         {key: 'p50', title: 'Run p50', width: 82, numeric: true, desc: true, sort: (r) => r.p50, text: (r) => duration(r.p50)},
         {key: 'p', title: () => `Run ${p()}`, width: 96, numeric: true, narrow: true, desc: true, hint: 'the chosen percentile of the time that tasks ran',

@@ -71,9 +71,10 @@ function termsOf(capabilities, service) {
     return found;
 }
 
-const TIMES = new Set(['schedule_to_close', 'schedule_to_start', 'start_to_close', 'heartbeat', 'delay', 'backoff', 'slow_start']);
+const TIMES = new Set(['schedule_to_close', 'schedule_to_start', 'start_to_close', 'heartbeat', 'delay', 'backoff', 'slow_start', 'target_p99']);
 function termText(term, value) {
     if (TIMES.has(term) && typeof value === 'number') return duration(value);
+    if (term === 'target_success') return `${value} %`;
     return typeof value === 'object' && value !== null ? JSON.stringify(value) : String(value);
 }
 
@@ -177,6 +178,7 @@ export function open(root, app) {
                       ['Delegations that waited', count(service.instances.reduce((n, i) => n + (i.delegations_waited || 0), 0))],
                       ['Weight', [...new Set(service.agents.map((a) => a.weight))].join(', ') || NONE]];
         if (capabilities === null) rows.push(['Terms of its capabilities', 'this apiaryd does not tell']);
+        for (const t of service.targets) rows.push([`${t.capability}: ${t.target} ${t.state === 'none' ? 'without a verdict' : t.state}`, t.text]);
         for (const t of termsOf(capabilities, service)) rows.push([`${t.capability}: ${t.term}`, t.value]);
         tableOfPairs(limitBox, rows);
     };

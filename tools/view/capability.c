@@ -5,6 +5,7 @@
 #include "registry/routing/hedging.h"
 #include "registry/routing/places.h"
 #include "registry/routing/rules.h"
+#include "registry/routing/target.h"
 #include "tools/view/view.h"
 
 uint32_t view_providers(const struct ap_segment *seg, uint32_t capability)
@@ -72,6 +73,31 @@ static json_t *capability_places_json(const struct ap_segment *seg, uint32_t cap
                      (int)ap_places_taken(seg, capability), "waited", (json_int_t)ap_places_waited(seg, capability));
 }
 
+static json_t *target_value_json(uint64_t value, double unit)
+{
+    return value == AP_TARGET_UNKNOWN ? json_null() : unit > 1 ? json_real((double)value / unit) : tool_json_number(value);
+}
+
+/* null: it has none. */
+static json_t *capability_targets_json(const struct ap_segment *seg, uint32_t capability)
+{
+    struct ap_target_verdict v;
+    json_t *o;
+    if (!ap_target_read(seg, capability, &v)) return json_null();
+    o = json_pack("{s:o}", "age_ns", v.age != AP_TARGET_UNKNOWN ? tool_json_number(v.age) : json_null());
+    if (v.targets[AP_TARGET_SUCCESS] != 0)
+        json_object_set_new(o, "success", json_pack("{s:s, s:f, s:o, s:o}", "state",
+                                                    ap_target_state_name(v.states[AP_TARGET_SUCCESS]), "target",
+                                                    (double)v.targets[AP_TARGET_SUCCESS] / 1e5, "short",
+                                                    target_value_json(v.success[0], 1e6), "long",
+                                                    target_value_json(v.success[1], 1e6)));
+    if (v.targets[AP_TARGET_P99] != 0)
+        json_object_set_new(o, "p99", json_pack("{s:s, s:o, s:o, s:o}", "state", ap_target_state_name(v.states[AP_TARGET_P99]),
+                                                "target_ns", tool_json_number(v.targets[AP_TARGET_P99]), "short_ns",
+                                                target_value_json(v.p99[0], 1), "long_ns", target_value_json(v.p99[1], 1)));
+    return o;
+}
+
 /* Numbers in nanoseconds and bytes, as everywhere in JSON. */
 json_t *view_capability_json(const struct ap_segment *seg, uint32_t capability)
 {
@@ -87,18 +113,20 @@ json_t *view_capability_json(const struct ap_segment *seg, uint32_t capability)
         json_t *v = word               ? json_string(row->words(value) != NULL ? row->words(value) : "?")
                     : row->type == 'n' ? json_integer((json_int_t)ap_term_number(row, value))
                     : row->type == 'b' ? json_boolean(value != 0)
+                    : row->type == 'p' ? json_real((double)value / 1000)
                                        : json_integer((json_int_t)value);
         json_object_set_new(terms, row->key, json_pack("{s:o, s:b}", "value", v, "declared", declared));
     }
     struct ap_rules rules = {.count = 0};
     ap_rules_of(seg, capability, &rules);
-    return json_pack("{s:s, s:i, s:o, s:o, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "capability", name, "providers",
+    return json_pack("{s:s, s:i, s:o, s:o, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "capability", name, "providers",
                      (int)view_providers(seg, capability), "terms", terms, "rules", capability_rules_json(&rules), "refused",
                      (json_int_t)ap_load_relaxed(&ap_terms_at(seg, capability)->refused), "fell_back",
                      (json_int_t)ap_load_relaxed(&ap_terms_at(seg, capability)->fell_back), "coalesced",
                      (json_int_t)ap_load_relaxed(&ap_terms_at(seg, capability)->coalesced), "hedging",
                      view_hedging_json(seg, capability), "homes", view_homes_json(seg, capability), "places",
-                     capability_places_json(seg, capability), "priorities", capability_priorities_json(seg, capability));
+                     capability_places_json(seg, capability), "priorities", capability_priorities_json(seg, capability), "targets",
+                     capability_targets_json(seg, capability));
 }
 
 json_t *view_capabilities_json(const struct ap_segment *seg)
