@@ -4,7 +4,8 @@
  *                     {"op":"get","key":K}             -> {"found":true,"value":ANY,"sha256":H} or {"found":false}
  *                     {"op":"delete","key":K}          -> {"deleted":true|false}
  *                     {"op":"list","after":K,"limit":N} -> {"keys":[...],"more":true|false}   from behind K on, both optional
- *   data_consistency  {} -> {"checked":N,"damaged":[keys],"consistent":true}   every record against its stored checksum
+ *   data_consistency  {} -> {"checked":N,"damaged":[keys],"consistent":true}   every record against its stored checksum, in
+ *                     slices between which the worker has other tasks
  *   file_management   {"op":"write","path":P,"text":T} | {"op":"read"|"stat"|"delete","path":P} |
  *                     {"op":"rename","path":P,"to":P} | {"op":"list","path":P or absent,"after":P,"limit":N}
  * All instances of a service have the folder in common: what one has written another one reads.
@@ -27,6 +28,7 @@
 #include "agents/storage_service/records.h"
 
 #define LIST_MOST 10000
+#define SCRUB_OPEN 10000 /* steps of a slice: to open a file, beside one for each byte */
 #define FILE_COST 256 /* of the quota, for its name and place: an empty file is no gift */
 #define PATH_MOST 300 /* with the depth below: a backup puts "backups/NAME/" before it */
 #define ANSWER_MORE 128 /* around the record that "get" answers */
@@ -257,42 +259,73 @@ static void persist(void *state, apiary_job_t *job, const json_t *request)
 
 struct scrub {
     struct files *files;
-    json_t *damaged;
+    apiary_job_t *job;
+    json_t *paths, *damaged; /* the paths as they were at the beginning */
+    size_t at;
     json_int_t checked;
 };
 
-static int scrub_one(void *user, int root, const char *path, uint64_t size)
+static int note_record(void *paths, int root, const char *path, uint64_t size)
 {
-    struct scrub *s = user;
+    (void)root;
+    (void)size;
+    return json_array_append_new(paths, json_string(path)) == 0 ? 0 : -ENOMEM;
+}
+
+/* Returns the bytes that it has read. */
+static size_t scrub_one(struct scrub *s, const char *path)
+{
     struct ap_bytes record = {.agent = s->files->agent};
     const char *text;
-    size_t length;
-    (void)size;
-    int error = ap_file_read(root, path, s->files->max_file, &record);
-    if (error == -ENOENT) /* deleted meanwhile */
-        return 0;
-    s->checked++;
-    if (error < 0 || !sound(&record, &text, &length)) {
-        char key[AP_PATH_MOST];
+    char key[AP_PATH_MOST];
+    size_t length, size;
+    int error = ap_file_read(s->files->root, path, s->files->max_file, &record);
+    size = record.size;
+    if (error != -ENOENT) s->checked++; /* else it was deleted meanwhile */
+    if (error != -ENOENT && (error < 0 || !sound(&record, &text, &length))) {
         ap_record_key(path, key);
         json_array_append_new(s->damaged, json_string(key));
     }
     ap_bytes_free(&record);
-    return 0;
+    return size;
+}
+
+static bool scrub_step(void *user)
+{
+    struct scrub *s = user;
+    for (size_t steps = 0; steps < AP_SLICE && s->at < json_array_size(s->paths);)
+        steps += SCRUB_OPEN + scrub_one(s, json_string_value(json_array_get(s->paths, s->at++)));
+    return s->at < json_array_size(s->paths);
+}
+
+static void scrub_end(void *user, bool over)
+{
+    struct scrub *s = user;
+    if (over)
+        ap_answer(s->job, "{s:I,s:O,s:b}", "checked", s->checked, "damaged", s->damaged, "consistent",
+                  json_array_size(s->damaged) == 0);
+    json_decref(s->paths);
+    json_decref(s->damaged);
+    apiary_agent_free(s->files->agent, s);
 }
 
 static void scrub(void *state, apiary_job_t *job, const json_t *request)
 {
     struct files *f = state;
-    struct scrub s = {.files = f, .damaged = json_array()};
+    struct scrub *s = apiary_agent_alloc(f->agent, sizeof *s);
     (void)request;
-    int error = ap_directory_walk(f->root, "records", scrub_one, &s);
-    if (error < 0)
+    if (!s) {
+        ap_out_of_memory(job);
+        return;
+    }
+    *s = (struct scrub){.files = f, .job = job, .paths = json_array(), .damaged = json_array()};
+    int error = s->paths && s->damaged ? ap_directory_walk(f->root, "records", note_record, s->paths) : -ENOMEM;
+    if (error < 0) {
         fail_errno(job, "check", "records", error);
-    else
-        ap_answer(job, "{s:I,s:O,s:b}", "checked", s.checked, "damaged", s.damaged, "consistent",
-                  json_array_size(s.damaged) == 0);
-    json_decref(s.damaged);
+        scrub_end(s, false);
+        return;
+    }
+    ap_slices(job, scrub_step, scrub_end, s);
 }
 
 /* ---- files ------------------------------------------------------------------------------------------------------- */
@@ -417,7 +450,7 @@ const struct ap_function ap_functions_storage_files[] = {
      .out = AP_OBJECT("'checked','damaged','consistent'", "'checked':{'type':'integer'},"
                       "'damaged':{'type':'array','items':{'type':'string'}},"
                       "'consistent':{'type':'boolean'}"),
-     .bound = "reads every record once",
+     .bound = "reads every record once, in slices that end at the deadline",
      .again = AP_AGAIN_LOOKS,
      .send = "{}"},
     {.capability = "file_management",
