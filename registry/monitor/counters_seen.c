@@ -137,7 +137,7 @@ static int see_events(struct ap_counters *c)
 
     if (rows == NULL) return APIARY_ENOBLOCK;
     for (uint32_t i = 1; i < AP_EVENT_KINDS; i++, rows++) {
-        ap_text_copy(rows->kind, names[i], sizeof rows->kind);
+        ap_format(rows->kind, sizeof rows->kind, "%s", names[i]);
         for (char *p = rows->kind; *p != '\0'; p++) *p = *p == '_' ? '-' : (char)(*p | 0x20);
         rows->labels.of[0] = rows->kind;
         rows->count = seen_whole(c)->costs.events[i];

@@ -7,7 +7,7 @@ static struct ap_tally row(uint32_t number, const char *caller, uint64_t ended)
 {
     struct ap_tally t = {.name = {.kind = AP_TALLY_PAIR, .queue = 3, .capability = 1}, .row = number};
 
-    ap_text_copy(t.name.caller, caller, sizeof t.name.caller);
+    snprintf(t.name.caller, sizeof t.name.caller, "%s", caller);
     t.counts[AP_TALLY_ENDED] = ended;
     return t;
 }
