@@ -301,6 +301,7 @@ static int probe_first(apiary_task_t *ret)
 {
     a->anchor->balance.random = hive.agents[0].queue;
     a->anchor->probes = 0;
+    a->anchor->searched = 1; /* it is not measured: that would ask for the time before */
     return probe(ret);
 }
 
