@@ -66,6 +66,7 @@
     X(SERVICE_HELD, "service is not given more instances", "service", "instances", "by") \
     X(HTTP_UNSERVED, "HTTP is not served, which is tried again", "port", "", "") \
     X(OPERATED, "operator asked for a change over HTTP", "answered", "changed", "by") \
+    X(HTTP_SERVED, "HTTP is served", "port", "", "") \
     X(TARGET_MISSED, "capability misses a target", "capability", "term", "") \
     X(TARGET_MET, "capability meets its target again", "capability", "term", "")
 

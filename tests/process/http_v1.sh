@@ -20,6 +20,14 @@ up=$last
 until_true apiary wait --all --config "$config"
 served "$folder/up"
 
+# `apiary up` says where it is; one whose port is taken says that, and goes on.
+until_true grep -qxF "apiary: up: the page is at $http/; 'apiary token' prints what its buttons need" "$folder/up"
+expect 0 '"kind": ?"http-served"' apiary events --kind http-served --json
+sed 's/text.upper/other.upper/; s/text_service/other_service/' "$config" >"$folder/other.yaml"
+expect 0 "the page is not served: 127.0.0.1:$port: Address already in use; that is tried again" env APIARY_SEGMENT="$APIARY_SEGMENT-b" APIARY_LISTEN="127.0.0.1:$port" apiary up --once --config "$folder/other.yaml"
+output=$(APIARY_SEGMENT=$APIARY_SEGMENT-b APIARY_LISTEN=off apiary up --once --config "$folder/other.yaml" 2>&1)
+grep -q 'the page is' <<<"$output" && fail "there is no page, and yet: $output"
+
 same() # same PATH COMMAND...: both say the same, but for what goes on
 {
     diff <(body_of "$1" | python3 "$APIARY_SOURCE/tests/process/lib_still.py") <("${@:2}" --json | python3 "$APIARY_SOURCE/tests/process/lib_still.py") >"$folder/diff" ||

@@ -351,6 +351,7 @@ static int up_run(struct up *up)
     }
     if (go_on) {
         tell_ready(up);
+        page_say(up);
         rc = run_checks(up);
         if (!up->once && crew_interrupts(up->crew) == 0) {
             live_run(up);
@@ -405,7 +406,7 @@ static int check_config(const struct tool *t, const char *config, bool standard_
 
 int cmd_up(struct tool *t, int argc, char **argv)
 {
-    struct up up = {.t = t, .level = "warning"};
+    struct up up = {.t = t, .level = "warning", .began = ap_ops_system.realtime()};
     const char *config = NULL, *scales = NULL, *phase = NULL;
     const char *wait = "60s";
     const char *drain = "10s";

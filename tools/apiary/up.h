@@ -26,6 +26,7 @@ struct up {
     struct ap_deployment *former_d; /* until a change of the configuration is over: instances that leave are of it */
     struct config_keeper config;
     const char *path, *segment, *level, *state; /* state: --state */
+    uint64_t began; /* CLOCK_REALTIME */
     struct crew *crew;
     apiary_t *a;
     struct check_rows rows;
@@ -114,6 +115,8 @@ AP_MUST_CHECK int queens_wait(struct up *up);
 /* "bad/0 is down: ended with code 2, started 7 times; it said: its last words", or that it starts slowly after such an end, or whom
  * it waits for; NULL when it is none of these. To be freed. */
 char *queen_trouble(const struct queen *q);
+/* Says where the coordinator's page is, or why it is not served, unless it is not to be. page.c. */
+void page_say(struct up *up);
 /* Turns the crew until `done`; TOOL_OK, TOOL_TIMEOUT after `limit` ns, or TOOL_FAILED at an interrupt. */
 AP_MUST_CHECK int up_wait(struct up *up, uint64_t limit, bool (*done)(struct up *));
 

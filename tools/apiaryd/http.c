@@ -70,7 +70,8 @@ static void listener_tell(const struct http *h, const struct http_listener *l)
 {
     struct sockaddr_storage is;
     socklen_t size = sizeof is;
-    char name[AP_ADDRESS_TEXT];
+    char name[AP_ADDRESS_TEXT], where[AP_ADDRESS_TEXT + sizeof "http:///"];
+    size_t n;
 
     if (l->local) {
         ap_log(6, "HTTP is served on %s/%s", h->folder, HTTP_SOCKET);
@@ -79,6 +80,8 @@ static void listener_tell(const struct http *h, const struct http_listener *l)
     if (getsockname(l->fd, (struct sockaddr *)(void *)&is, &size) < 0) return;
     ap_address_print(&is, name);
     ap_log(6, "HTTP is served on http://%s/", name);
+    n = ap_format(where, sizeof where, "http://%s/", name);
+    ap_event_log_more(h->a->seg, AP_EVENT_HTTP_SERVED, h->a->anchor->lane.index, ap_address_port(&is), 0, 0, where, n);
     if (!ap_address_loopback(&is))
         ap_log(4, "HTTP on %s is open to all who can reach that address: reading asks nobody who they are", name);
 }
