@@ -43,13 +43,11 @@ expect 64 'is no time' apiary top --interval 1ms
 expect 4 "nothing is known of 'nobody'" apiary top nobody --interval 50ms
 expect 0 'text_service' apiary top --once --interval 50ms --filter text
 grep -q other_service <<<"$output" && fail 'the filter keeps what it should not'
-apiary top --json --interval 1s >"$folder/json" &
-top=$!
-while kill -0 "$top" 2>/dev/null; do
-    expect 0 '' apiary delegate text.upper abc
-    expect 1 '' apiary delegate text.fails abc
-done
-python3 - "$folder/json" <<'END' || fail "--json: $(cat "$folder/json")"
+(while [ -p "$folder/gate" ]; do apiary delegate text.upper abc; apiary delegate text.fails abc; done) >/dev/null 2>&1 &
+load=$!
+told() # the numbers of an interval in which both have ended some
+{
+    apiary top --json --interval 1s >"$folder/json" && python3 - "$folder/json" <<'END'
 import json, sys
 o = json.load(open(sys.argv[1]))
 rows = {r["name"]: r for r in o["rows"]}
@@ -61,11 +59,11 @@ assert 0 < text["ran_p50_ns"] <= text["ran_ns"] and text["processor"] >= 0 and t
 assert other["failed"] == other["ended"] > 0 and other["success"] == 0, other
 assert other["queued"] >= 2 and other["running"] >= 1 and other["oldest_ns"] > 0, other
 END
+}
+until_true told
 
 # ---- on a terminal, under load
 
-(while [ -p "$folder/gate" ]; do apiary delegate text.upper abc; apiary delegate text.fails abc; done) >/dev/null 2>&1 &
-load=$!
 mkfifo "$folder/words" "$folder/answers"
 terminal() # terminal COMMAND...: on one of its own
 {
