@@ -28,3 +28,19 @@ foreach(file ${python_files})
 endforeach()
 install(TARGETS apiary_python LIBRARY DESTINATION lib/python3/dist-packages/apiary)
 install(FILES ${python_files} DESTINATION lib/python3/dist-packages/apiary)
+
+# `cmake --build <build> --target python_wheel`: a wheel in <build>/wheels, by Debian's python3-wheel.
+set(wheel ${PROJECT_BINARY_DIR}/wheel)
+file(CONFIGURE OUTPUT ${wheel}/apiary-${PROJECT_VERSION}.dist-info/METADATA CONTENT
+     "Metadata-Version: 2.1\nName: apiary\nVersion: @PROJECT_VERSION@\nSummary: @PROJECT_DESCRIPTION@\nRequires-Python: >=3.11\n" @ONLY)
+string(TOLOWER "linux_${CMAKE_SYSTEM_PROCESSOR}" platform)
+file(CONFIGURE OUTPUT ${wheel}/apiary-${PROJECT_VERSION}.dist-info/WHEEL CONTENT
+     "Wheel-Version: 1.0\nGenerator: apiary @PROJECT_VERSION@\nRoot-Is-Purelib: false\nTag: cp311-abi3-@platform@\n" @ONLY)
+find_program(APIARY_WHEEL_PYTHON NAMES python3 PATHS /usr/bin NO_DEFAULT_PATH DOC "A Python that has the package wheel")
+add_custom_target(python_wheel
+    COMMAND ${CMAKE_COMMAND} -E rm -rf ${wheel}/apiary
+    COMMAND ${CMAKE_COMMAND} -E copy_directory ${PROJECT_BINARY_DIR}/python/apiary ${wheel}/apiary
+    COMMAND ${CMAKE_COMMAND} -E rm -rf ${wheel}/apiary/__pycache__
+    COMMAND ${CMAKE_COMMAND} -E make_directory ${PROJECT_BINARY_DIR}/wheels
+    COMMAND ${APIARY_WHEEL_PYTHON} -m wheel pack ${wheel} --dest-dir ${PROJECT_BINARY_DIR}/wheels
+    DEPENDS apiary_python VERBATIM)

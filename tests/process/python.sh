@@ -22,6 +22,18 @@ start "$folder/queen.log" apiary queen c_service --config "$config"
 queen=$last
 until_true apiary check c_service
 python3 -m unittest discover -s "$APIARY_SOURCE/tests/python" -v || fail "unittest: $?"
+# The wheel: what its target packs, packed here, since a build may be under way; installed without a network, and used.
+if /usr/bin/python3 -m wheel version >/dev/null 2>&1 && python3 -m pip --version >/dev/null 2>&1; then
+    mkdir "$folder/wheel" && cp -r "$PYTHONPATH/apiary" "$APIARY_BUILD"/wheel/apiary-*.dist-info "$folder/wheel"
+    /usr/bin/python3 -m wheel pack "$folder/wheel" --dest-dir "$folder" >/dev/null || fail 'the wheel cannot be packed'
+    python3 -m pip install -q --no-index --no-deps --no-warn-script-location --root-user-action=ignore --target "$folder/site" \
+        "$folder"/apiary-*.whl || fail 'the wheel cannot be installed'
+    expect 0 '^installed$' env PYTHONPATH="$folder/site" python3 -c \
+        'import apiary; print(apiary.attach().call("echo", "installed").decode())'
+else
+    echo 'the wheel is not tried: there is no python3-wheel, or no pip'
+fi
+
 unused() { apiary status | grep -q ' 0 of 4096 tasks in use'; }
 until_true unused
 expect 0 '' shmdump --verify

@@ -112,7 +112,7 @@ class Client(unittest.TestCase):
         waits, ended = threading.Event(), []
 
         def wait():
-            task = self.segment.delegate("hang", timeout=60)
+            task = self.segment.delegate("hang", timeout=5)
             waits.set()
             try:
                 task.wait()
@@ -150,7 +150,7 @@ class Client(unittest.TestCase):
         self.assertEqual(self.segment.call("echo", b"x"), b"x")
 
     def test_an_interpreter_may_end_with_all_open(self):
-        program = ("import apiary, threading\ns = apiary.attach()\nt = s.delegate('hang')\nr = s.delegate('echo', b'x' * 100000).wait()\n"
+        program = ("import apiary, threading\ns = apiary.attach()\nt = s.delegate('hang', timeout=2)\nr = s.delegate('echo', b'x' * 100000).wait()\n"
                    "v = memoryview(r)\nthreading.Thread(target=t.wait, daemon=True).start()\nw = s.memory('end').watch()\nprint(len(v))")
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
         self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "100000\n", ""))
