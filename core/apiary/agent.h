@@ -28,7 +28,7 @@ typedef struct apiary_agent_key {
     char type;    /* 's' text, 'i' whole number, 'b' true/false, 'l' list of texts, 'd' duration (ns), 'z' size (bytes),
                    'o' text: the option of a delegation that has the key's name (apiary_option_set),
                    'p' path: a relative one begins at the folder of the configuration, 'c' list of texts: a program (a name in PATH,
-                   or a path as 'p'; it must exist) and its arguments */
+                   or a path as 'p'; it must exist) and its arguments; never empty */
     char required;
     const char *what;
     int64_t min, max; /* bounds of i, d (ns) and z (bytes); both 0: any, but d and z are never negative */

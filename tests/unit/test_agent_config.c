@@ -214,7 +214,7 @@ Test(agent_config, paths_begin_where_its_text_is_from)
     starts(&paths, "{file: x, run: [sh, -c]}", "/host.yaml");
     cr_expect_str_eq(seen[0], "/x");
     cr_expect_str_eq(seen[1], "sh");
-    starts(&paths, "file: /x", "/nowhere/at/all/host.yaml");
+    starts(&paths, "{file: /x}", "/nowhere/at/all/host.yaml");
     cr_expect_str_eq(seen[0], "/x");
     cr_expect_str_eq(seen[1], "none");
     cr_expect_str_eq(refusal(&paths, "run: []", NULL), "config of r:1: run: is an empty list; expected at least one item");
