@@ -350,6 +350,15 @@ const apiary_swarm_status_t *view_rows_of(const apiary_swarm_status_t *rows, int
     return found;
 }
 
+bool view_registered(const apiary_swarm_status_t *rows, int n, uint32_t instance)
+{
+    char name[16];
+    snprintf(name, sizeof name, "%u", instance);
+    for (int i = 0; i < n; i++)
+        if (strcmp(rows[i].instance, name) == 0) return true;
+    return false;
+}
+
 /* Down, unless it is started for the first time. */
 static bool unregistered(const struct ap_supervised_view *v, apiary_swarm_status_t *ret)
 {

@@ -48,6 +48,8 @@ AP_MUST_CHECK int view_status(apiary_t *a, const char *service, apiary_swarm_sta
 
 /* Of such rows those of a service, which stand together: the first; how many. */
 const apiary_swarm_status_t *view_rows_of(const apiary_swarm_status_t *rows, int n, const char *service, int *ret_count);
+/* Whether one of them is of the instance with that number. */
+bool view_registered(const apiary_swarm_status_t *rows, int n, uint32_t instance);
 
 /* As view_status, and the instances that a supervisor is to run and that have not registered. */
 AP_MUST_CHECK int view_instances(apiary_t *a, const char *service, apiary_swarm_status_t **ret);
