@@ -495,3 +495,13 @@ void ap_queue_counts(const struct ap_queue *q, struct ap_queue_counts *ret)
     ret->cancelled = ap_load_relaxed(&q->cancelled);
     ret->started = ap_load_relaxed(&q->started);
 }
+
+bool ap_queue_any_of(const struct ap_segment *seg, uint32_t lane)
+{
+    for (uint32_t q = 0; q < seg->geometry.queues; q++) {
+        uint64_t life = ap_load_acquire(&ap_queue_at(seg, q)->life); /* QUEUE-A4 pairs QUEUE-R4 */
+
+        if (AP_QUEUE_LANE(life) == lane && AP_QUEUE_STATE(life) == AP_QUEUE_OPEN) return true;
+    }
+    return false;
+}

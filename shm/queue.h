@@ -255,6 +255,8 @@ int ap_queue_claim(struct ap_segment *seg, uint32_t queue, uint32_t lane);
 int ap_queue_claim_seen(struct ap_segment *seg, uint32_t queue, uint32_t lane, uint64_t life);
 int ap_queue_open(struct ap_segment *seg, uint32_t queue, uint32_t lane);
 int ap_queue_close(struct ap_segment *seg, uint32_t queue, uint64_t life);
+/* Whether a queue is OPEN that the lane consumes. */
+bool ap_queue_any_of(const struct ap_segment *seg, uint32_t lane);
 /* While it is CLAIMED: nothing runs. `anew`: for another agent, which has done nothing yet. */
 void ap_queue_begin(struct ap_segment *seg, uint32_t queue, bool anew);
 void ap_consumer_init(struct ap_consumer *c, struct ap_segment *seg, uint32_t queue);

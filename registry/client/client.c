@@ -216,15 +216,8 @@ static void context_close(struct ap_lane_context *c)
 /* A worker's, whose end is not told by itself: its queues would be nobody's, its tasks run for ever. */
 static bool at_work(const struct ap_lane_context *c)
 {
-    const struct ap_segment *seg = c->client->seg;
-
-    if (c->works) return true; /* its queues may have been closed meanwhile, by a queen that leaves for that */
-    for (uint32_t q = 0; q < seg->geometry.queues; q++) {
-        uint64_t life = ap_load_acquire(&ap_queue_at(seg, q)->life); /* QUEUE-A4 pairs QUEUE-R4 */
-
-        if (AP_QUEUE_LANE(life) == c->lane.index && AP_QUEUE_STATE(life) == AP_QUEUE_OPEN) return true;
-    }
-    return false;
+    /* Its queues may have been closed meanwhile, by a queen that leaves for that. */
+    return c->works || ap_queue_any_of(c->client->seg, c->lane.index);
 }
 
 static void context_is_shared(struct ap_lane_context *c)
