@@ -263,7 +263,7 @@ void ap_words_add(char *list, size_t size, const char *word)
 static int refuse_unknown(const struct ap_node *map, size_t i, const struct ap_key *keys, struct ap_config_error *error)
 {
     const char *near = NULL;
-    char allowed[512] = "";
+    char allowed[768] = "";
 
     for (const struct ap_key *k = keys; k->name != NULL; k++) {
         near = ap_word_nearest(map->keys[i], near, k->name);

@@ -298,7 +298,8 @@ Test(deployment, refused_meta_registry)
          "health_check_interval, events_max_age, events_max_bytes, task_timeout, caches, members, lanes, member_share, kept_share, "
          "result_ttl, max_unnamed_delegations, tasks, queues, queue_depth, queue_inlets, payload, events, claims, finished_rings, "
          "slow_task, trace_one_in, services, max_concurrent_delegations, swarms, capabilities, rule_sets, dead_tasks, "
-         "kept_results, memory_quota, memory_quota_bytes, memory_values, memory_changes, memory_caches, instance_changes, ..."},
+         "kept_results, memory_quota, memory_quota_bytes, memory_values, memory_changes, memory_caches, instance_changes, "
+         "tally_rows"},
         {"meta_registry:\n  caches: [pages, \"@\"]\n", "2: caches: '@' is no name space; expected a name, or '@' and the name of a "
                                                      "service whose local memory it is"},
         {"meta_registry:\n  caches: [pages, other, pages]\n", "2: caches: 'pages' is there twice"},
