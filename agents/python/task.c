@@ -129,7 +129,7 @@ static PyMethodDef result_methods[] = {
 
 /* ---- waiting ----------------------------------------------------------------------------------------------------- */
 
-static uint64_t task_now(void)
+static uint64_t await_now(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -139,7 +139,7 @@ static uint64_t task_now(void)
 /* apiary_await in slices: an error of the library, or 1 with an exception when a signal's handler has raised one. */
 static int await_slices(py_segment *s, apiary_task_t task, uint64_t timeout, apiary_result_t *ret)
 {
-    uint64_t now = task_now(), until = timeout > UINT64_MAX - now ? UINT64_MAX : now + timeout;
+    uint64_t now = await_now(), until = timeout > UINT64_MAX - now ? UINT64_MAX : now + timeout;
     for (;;) {
         uint64_t left = until - now < SLICE ? until - now : SLICE;
         int r;
@@ -150,7 +150,7 @@ static int await_slices(py_segment *s, apiary_task_t task, uint64_t timeout, api
         if (r != APIARY_ENOTREADY) return r;
         if (s->closing) return APIARY_EINTERRUPTED; /* it was not asleep yet when that was said */
         if (PyErr_CheckSignals() < 0) return 1;
-        now = task_now();
+        now = await_now();
         if (now >= until) return r;
     }
 }
@@ -243,7 +243,7 @@ static PyObject *task_progress(PyObject *self, PyObject *unused)
 /* apiary_next_part in slices, to *bytes, which grows to what the part needs: as that, or 2 with an exception. */
 static int next_part_slices(const py_task *t, uint64_t timeout, PyObject **bytes, apiary_part_t *part)
 {
-    uint64_t now = task_now(), until = timeout > UINT64_MAX - now ? UINT64_MAX : now + timeout;
+    uint64_t now = await_now(), until = timeout > UINT64_MAX - now ? UINT64_MAX : now + timeout;
     for (;;) {
         uint64_t left = until - now < SLICE ? until - now : SLICE;
         char *to = PyBytes_AsString(*bytes);
@@ -262,7 +262,7 @@ static int next_part_slices(const py_task *t, uint64_t timeout, PyObject **bytes
         if (r != APIARY_ENOTREADY) return r;
         if (t->segment->closing) return APIARY_EINTERRUPTED;
         if (PyErr_CheckSignals() < 0) return 2;
-        now = task_now();
+        now = await_now();
         if (now >= until) return r;
     }
 }

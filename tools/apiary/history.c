@@ -23,7 +23,7 @@ struct printed {
     bool some;
 };
 
-static const char *count_text(uint64_t n, char ret[24])
+static const char *history_count(uint64_t n, char ret[24])
 {
     if (n == PAST_UNKNOWN) return "-";
     snprintf(ret, 24, "%" PRIu64, n);
@@ -79,11 +79,11 @@ static bool print_step(void *user, const struct past_step *step)
     }
     print_gaps(p, step->at);
     tool_table_add(p->table, (const char *const[]){
-        tool_format_time((uint64_t)(step->at * MSEC), time), count_text(all->numbers[PAST_DONE], texts[0]),
-        count_text(all->numbers[PAST_FAILED], texts[1]), success_text(all, texts[2]), pace_text(all, step->watched, rate),
+        tool_format_time((uint64_t)(step->at * MSEC), time), history_count(all->numbers[PAST_DONE], texts[0]),
+        history_count(all->numbers[PAST_FAILED], texts[1]), success_text(all, texts[2]), pace_text(all, step->watched, rate),
         tool_spread_text(&all->waited, 0.5, times[0]), tool_spread_text(&all->waited, p->percentile, times[1]),
         tool_spread_text(&all->ran, 0.5, times[2]), tool_spread_text(&all->ran, p->percentile, times[3]),
-        count_text(queued, texts[3]), count_text(running, texts[4]), ""});
+        history_count(queued, texts[3]), history_count(running, texts[4]), ""});
     p->some = true;
     free(all);
     return true;

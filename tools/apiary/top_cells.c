@@ -259,7 +259,7 @@ static json_t *json_nanoseconds(double n)
     return n >= 0 ? json_integer((json_int_t)n) : json_null();
 }
 
-static json_t *row_json(const struct top_row *r, double q)
+static json_t *top_row_json(const struct top_row *r, double q)
 {
     json_t *o = json_object();
     json_object_set_new(o, "kind", json_string(kinds[r->kind]));
@@ -288,7 +288,7 @@ static int top_json(const struct tool *t, const struct top_look *now, const stru
                     const char *percentile)
 {
     json_t *list = json_array();
-    for (size_t i = 0; i < count; i++) json_array_append_new(list, row_json(&rows[i], strtod(percentile, NULL) / 100));
+    for (size_t i = 0; i < count; i++) json_array_append_new(list, top_row_json(&rows[i], strtod(percentile, NULL) / 100));
     return tool_json_print(json_pack("{s:s, s:s, s:I, s:o, s:o}", "segment", tool_segment(t, NULL), "percentile", percentile,
                                      "members", (json_int_t)now->members, "interval_ns",
                                      count > 0 && rows[0].span != 0 ? tool_json_number(rows[0].span) : json_null(), "rows", list));
