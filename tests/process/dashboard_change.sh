@@ -150,17 +150,19 @@ page js 'location.href + document.cookie + JSON.stringify(localStorage)'
 
 # ---- something has changed meanwhile
 
+page js 'import("./main.js").then(({app}) => { window.app = app; return 1; })'
+page until "app.model.services.get('text_service').instances.length === 3"
 press Pause
-page until "$dialog.innerText.includes('instances of text_service will')"
-page js 'import("./main.js").then(({app}) => { window.app = app; app.model.services.get("text_service").instances.pop(); return 1; })'
+says '3 instances of text_service will'
+expect 0 '' apiary scale text_service --instances 4
 fill Reason 'too late'
 go
-refused 'look again'
+refused '4 instances are meant by now, not 3; nothing was done, look again'
 
 # ---- by keyboard: Escape goes, Enter in the reason asks, the focus is where it was
 
 page key Escape
-page until "!$dialog.open && app.model.services.get('text_service').instances.length === 3" # it has looked again
+page until "!$dialog.open && app.model.services.get('text_service').instances.length === 4"
 page js '[...document.querySelectorAll("main button")].find((b) => b.textContent === "Resume").focus()'
 page key Enter
 page until "$dialog.open && document.activeElement === [...$dialog.querySelectorAll('label')].find((l) => l.textContent.startsWith('Reason')).querySelector('input')"
@@ -170,7 +172,7 @@ page js "$dialog.contains(document.activeElement)"
 fill Reason 'by keyboard'
 page js "[...$dialog.querySelectorAll('label')].find((l) => l.textContent.startsWith('Reason')).querySelector('input').focus()"
 page key Enter
-done_with '3 instances ready already'
+done_with '4 instances ready already'
 page js 'document.activeElement.textContent'
 [ "$answer" = '"Resume"' ] || fail "the focus is at $answer"
 
@@ -181,13 +183,15 @@ task=$(apiary delegate gate --detach)
 kept=$(apiary delegate text.upper abc --detach --keep 1h)
 page js "location.hash = '#/tasks?tab=dead'"
 page until "document.querySelectorAll('tr[data-key]').length === 3"
+page js "Math.max(...[...document.querySelectorAll('tr[data-key]')].map((r) => Number(r.dataset.key)))"
+former=$answer
 press 'Retry these'
 says '3 tasks will be delegated anew'
 page look 'retry'
 fill Reason again
 go
 done_with '3 tasks delegated anew'
-page until "document.querySelectorAll('tr[data-key]').length === 3" # they fail again
+page until "((rows) => rows.length === 3 && rows.every((r) => Number(r.dataset.key) > $former))([...document.querySelectorAll('tr[data-key]')])" # they fail again
 press 'Discard these'
 fill Reason 'no use'
 go
