@@ -17,17 +17,19 @@ static uint16_t short_of(uint32_t n)
     return n < AP_FINISHED_NONE ? (uint16_t)n : AP_FINISHED_NONE;
 }
 
-/* Of its last claim. */
-static void copy_run(const struct ap_segment *seg, const struct ap_slot *slot, struct ap_finished *ret)
+/* Of its last claim. The word names the lane; what else the claim says comes after it, so that where its worker died in between the
+ * slot has that of an earlier one. */
+static void copy_run(const struct ap_segment *seg, const struct ap_slot *slot, uint64_t word, struct ap_finished *ret)
 {
-    uint32_t lane = ap_load_relaxed(&slot->worker);
+    uint32_t lane = AP_WORD_OWNER(word);
+    bool said = ap_load_relaxed(&slot->worker) == lane;
     const struct ap_lane *worker = ap_lane_at(seg, lane);
     uint64_t started = ap_load_relaxed(&slot->started);
 
-    ret->queue = short_of(ap_load_relaxed(&slot->queue));
+    if (said) ret->queue = short_of(ap_load_relaxed(&slot->queue));
     ret->lane = short_of(lane);
     ret->pid = worker != NULL ? (uint32_t)ap_load_relaxed(&worker->pid) : 0;
-    ret->started = started >= ret->queued ? started : 0; /* its worker died before it said so */
+    ret->started = said && started >= ret->queued ? started : 0;
 }
 
 bool ap_finished_copy(const struct ap_segment *seg, uint32_t index, uint64_t word, struct ap_finished *ret)
@@ -45,7 +47,7 @@ bool ap_finished_copy(const struct ap_segment *seg, uint32_t index, uint64_t wor
     ret->caller = ap_load_relaxed(&slot->caller);
     ret->attempt = (uint16_t)(AP_WORD_ATTEMPT(word) + AP_TRIES_FAILURES(ap_slot_tries(slot, word)) + (state == AP_TASK_RUNNING));
     if (state == AP_TASK_QUEUED) ret->queue = short_of(AP_WORD_OWNER(word));
-    if (state == AP_TASK_RUNNING) copy_run(seg, slot, ret);
+    if (state == AP_TASK_RUNNING) copy_run(seg, slot, word, ret);
     if (seg->parts->traced != NULL) seg->parts->traced(seg, id, ret);
     return true;
 }
@@ -139,10 +141,13 @@ int ap_finished_read(const struct ap_segment *seg, uint32_t ring, uint64_t numbe
 
 void ap_tap(const struct ap_segment *seg, uint64_t until)
 {
-    uint64_t now = seg->ops->now(), was = ap_load_relaxed(&seg->header->tap);
+    /* The time is read after the word: another's tap is not too far ahead only because this one was held up in between. */
+    for (;;) {
+        uint64_t was = ap_load_relaxed(&seg->header->tap), now = seg->ops->now();
 
-    if (until > now + AP_TAP_LEASE) until = now + AP_TAP_LEASE;
-    while ((was < until || was > now + AP_TAP_LEASE) && !ap_cas(&seg->header->tap, &was, until)) {}
+        if (until > now + AP_TAP_LEASE) until = now + AP_TAP_LEASE;
+        if ((was >= until && was <= now + AP_TAP_LEASE) || ap_cas(&seg->header->tap, &was, until)) return;
+    }
 }
 
 const char *ap_finish_text(uint32_t how)
@@ -178,7 +183,7 @@ static void look_record(struct ap_look *look, const struct ap_finished_ring *rin
         ap_look_found(look, AP_CORRUPT, &r->queue, number ^ queue, "F3", "record %u: queue %u", row, queue);
     if (lane >= seg->geometry.lanes && lane != AP_FINISHED_NONE)
         ap_look_found(look, AP_CORRUPT, &r->lane, number ^ lane, "F3", "record %u: lane %u", row, lane);
-    ap_look_zero(look, &r->reserved, sizeof r->reserved, "F4", "reserved");
+    ap_look_zero(look, r->reserved, sizeof r->reserved, "F4", "reserved");
 }
 
 static void look_finished(struct ap_look *look)

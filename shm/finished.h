@@ -71,7 +71,7 @@ struct ap_finished {
     uint8_t flags;                      /* of the trace, as W3C Trace Context has them */
     uint16_t attempt;                   /* which start this was, or how many there had been */
     uint8_t second;                     /* it is the second copy of a hedge */
-    uint8_t reserved;
+    uint8_t reserved[9];
 } AP_ALIGNED;
 _Static_assert(sizeof(struct ap_finished) == 128, "a record: two lines");
 

@@ -181,8 +181,6 @@ void apiary_agent_log_text(apiary_agent_t *agent, int level, const char *text, s
 
 /* ---- memory --------------------------------------------------------------------------------------------------- */
 
-/* The arena is its worker's alone: what another thread would do to it would be found much later, elsewhere. NULL: it is another
- * thread, or the agent is no more. */
 void ap_agent_heap_tell(struct ap_agent *agent, uint64_t now)
 {
     struct ap_worker *w = agent->worker;
@@ -195,6 +193,8 @@ void ap_agent_heap_tell(struct ap_agent *agent, uint64_t now)
     ap_times_heap(agent->times, agent->arena.allocated, ap_arena_resident(&agent->arena));
 }
 
+/* The arena is its worker's alone: what another thread would do to it would be found much later, elsewhere. NULL: it is another
+ * thread, or the agent is no more. */
 static struct ap_arena *arena_of(const apiary_agent_t *agent)
 {
     struct ap_agent *of = ap_agent_of(agent);

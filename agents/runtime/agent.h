@@ -2,6 +2,7 @@
 #ifndef AP_AGENT_H
 #define AP_AGENT_H
 
+#include "agents/runtime/noted.h"
 #include "agents/runtime/outlier.h"
 #include "agents/runtime/pace.h"
 #include "agents/runtime/takeover.h"
@@ -102,6 +103,8 @@ enum ap_job_mark {
     AP_JOB_SHARED = 8, /* others may have its outcome (job_shared.c) */
     AP_JOB_SAMPLED = 16, /* its trace is recorded (noted.h) */
     AP_JOB_WAITED = 32, /* it has waited so long that it is slow */
+    AP_JOB_TRIED = 64, /* its agent has failed it before: `said.failures` is this job's */
+    AP_JOB_PROBE = 128, /* it is none */
     AP_JOB_NOTED = AP_JOB_SAMPLED | AP_JOB_WAITED,
 };
 
@@ -120,6 +123,7 @@ struct ap_job { /* what other threads read of it: job_asked.c */
     uint8_t placed; /* its place among those that may run at once (placed.h), + 1; 0: it needs none */
     uint64_t close_by, heartbeat; /* UINT64_MAX, 0: none */
     uint64_t beaten, over;        /* the last beat; since when it takes too long, 0: it does not. Any thread of the agent's reads */
+    struct ap_noted_said said; /* noted.h; of this job with AP_JOB_SAMPLED and AP_JOB_TRIED */
     uint64_t overran; /* the handle of the last job that was ended over its agent's head */
     uint16_t capability, caller;
     uint32_t size;

@@ -1,6 +1,8 @@
 /* agents/runtime/noted.c - which ends of tasks a worker enters among the last tasks. See noted.h. */
 #include "agents/runtime/noted.h"
 
+#include <string.h>
+
 #include "agents/runtime/queen.h"
 #include "registry/client/carried.h"
 
@@ -19,32 +21,68 @@ static bool still_its(const struct ap_job *job)
     return AP_WORD_GENERATION(ap_load_relaxed(&job->at->word)) == AP_WORD_GENERATION(job->token);
 }
 
-/* Adds what the slot and the row beside it say of the task, if they are still its. `again`: its failures have this one. */
-static void noted_carried(const struct ap_segment *seg, const struct ap_job *job, bool again, struct ap_finished *r)
+void ap_noted_begin(struct ap_job *job, uint64_t request)
+{
+    struct ap_finished r = {.number = 0};
+
+    if (ap_request_has(request, job->token, AP_REQUEST_TRIED)) {
+        job->marks |= AP_JOB_TRIED;
+        job->said.failures = (uint16_t)AP_TRIES_FAILURES(ap_load_relaxed(&job->at->tries));
+    }
+    if (!ap_request_has(request, job->token, AP_REQUEST_SAMPLED)) return;
+    job->marks |= AP_JOB_SAMPLED;
+    ap_carried_traced(job->agent->worker->seg, ap_job_task(job), &r);
+    memcpy(job->said.trace, r.trace, sizeof job->said.trace);
+    job->said.parent = r.parent;
+    job->said.other = r.other;
+    job->said.flags = r.flags;
+    job->said.second = r.second;
+}
+
+/* Adds the trace and the hedge: as they were kept, or what the row beside the slot says, if it is still the task's. */
+static void noted_carried(const struct ap_segment *seg, const struct ap_job *job, struct ap_finished *r)
 {
     struct ap_finished said = *r;
 
-    said.attempt = (uint16_t)(said.attempt + AP_TRIES_FAILURES(ap_slot_tries(job->at, job->token)) - again);
+    if ((job->marks & AP_JOB_SAMPLED) != 0) {
+        memcpy(r->trace, job->said.trace, sizeof r->trace);
+        r->parent = job->said.parent;
+        r->other = job->said.other;
+        r->flags = job->said.flags;
+        r->second = job->said.second;
+        return;
+    }
     ap_carried_traced(seg, ap_job_task(job), &said);
     ap_fence_acquire(); /* CARRIED-A1 pairs CARRIED-R1 */
     if (still_its(job)) *r = said;
+}
+
+/* While a task ran that took longer than a lease the tap has been put off. */
+static bool noted_tapped(struct ap_worker *w, uint64_t now)
+{
+    if (!ap_tapped(w->noted.tap, now)) w->noted.tap = ap_load_relaxed(&w->seg->header->tap);
+    return ap_tapped(w->noted.tap, now);
 }
 
 void ap_noted(const struct ap_job *job, enum ap_finish how, int code, uint32_t agent_code, uint64_t now, size_t size)
 {
     struct ap_worker *w = job->agent->worker;
     apiary_task_t id = ap_job_task(job);
-    bool notable = how != AP_FINISH_DONE || (job->marks & AP_JOB_NOTED) != 0 || job->waited + (now - job->started) >= w->noted.slow;
+    uint64_t took = now > job->started ? now - job->started : 0;
+    uint32_t failures = (job->marks & AP_JOB_TRIED) != 0 ? job->said.failures : 0;
+    bool notable = how != AP_FINISH_DONE || (job->marks & AP_JOB_NOTED) != 0 || job->waited + took >= w->noted.slow;
     struct ap_finished r = {.generation = id.generation, .slot = id.slot, .epoch = id.epoch,
                             .queued = job->started - job->waited, .started = job->started, .agent_code = agent_code,
                             .pid = (uint32_t)w->seg->self.pid, .body_size = job->size, .result_size = (uint32_t)size,
                             .capability = job->capability, .caller = job->caller, .queue = (uint16_t)job->agent->queue,
-                            .lane = (uint16_t)w->context->lane.index, .attempt = (uint16_t)(AP_WORD_ATTEMPT(job->token) + 1)};
+                            .lane = (uint16_t)w->context->lane.index,
+                            .attempt = (uint16_t)(AP_WORD_ATTEMPT(job->token) + 1 + failures)};
 
-    if (!notable && !ap_tapped(w->noted.tap, now)) {
+    if ((job->marks & AP_JOB_PROBE) != 0) return;
+    if (!notable && !noted_tapped(w, now)) {
         w->noted.from = AP_PACE_SLOW; /* nobody taps any more */
         return;
     }
-    noted_carried(w->seg, job, how == AP_FINISH_RETRIED, &r);
+    noted_carried(w->seg, job, &r);
     ap_finished_enter(w->seg, &r, how, code, now, notable);
 }

@@ -6,8 +6,8 @@
  * TAP       A worker looks at header.tap after it has slept, and when it tells its counts. So of one that is awake up to 64 tasks
  *           are missed after a tap begins.
  * AFTER     It is told after the task's word says that it has ended, from the job, which the worker still has. The slot may be
- *           another task's by then. The row of what it carries is believed if the slot's generation is the task's
- *           afterwards (carried.h, CARRIED-A1).
+ *           another task's by then. So the sampled trace and how often it was tried are kept when the job begins. Of all others the
+ *           row of what they carry is believed if the slot's generation is the task's afterwards (carried.h, CARRIED-A1).
  * THREADS   The worker's.
  */
 #ifndef AP_NOTED_H
@@ -24,6 +24,16 @@ struct ap_noted {
     uint64_t tap;  /* header.tap, as it was seen last */
 };
 
+/* A job has of its task what could be another one's by its end. */
+struct ap_noted_said {
+    uint8_t trace[16];
+    uint64_t parent, other; /* as in struct ap_finished, as the rest */
+    uint8_t flags, second;
+    uint16_t failures; /* starts that its agent has failed */
+};
+
+/* A job begins whose task has one of AP_REQUEST_SAMPLED and AP_REQUEST_TRIED: keeps in it what they say of it. */
+void ap_noted_begin(struct ap_job *job, uint64_t request);
 /* The worker begins, has slept, or tells its counts. */
 void ap_noted_look(struct ap_worker *w);
 /* A start of a task has ended: tells of it, if it is to be told of. `size`: of its result. */

@@ -111,12 +111,13 @@ AP_ALWAYS_INLINE void job_fill(struct ap_worker *w, struct ap_job *job, struct a
 static __attribute__((noinline)) int requested(struct ap_worker *w, struct ap_job *job, uint64_t request)
 {
     if (ap_request_has(request, job->token, AP_REQUEST_COALESCED)) job->marks |= AP_JOB_SHARED;
-    if (ap_request_has(request, job->token, AP_REQUEST_SAMPLED)) job->marks |= AP_JOB_SAMPLED;
+    if (ap_request_has(request, job->token, AP_REQUEST_SAMPLED | AP_REQUEST_TRIED)) ap_noted_begin(job, request);
     if (ap_request_has(request, job->token, AP_REQUEST_CANCEL)) return APIARY_ECANCELLED;
     if (ap_request_has(request, job->token, AP_REQUEST_PROBE)) return PROBED;
     if (!ap_request_has(request, job->token, AP_REQUEST_TIMED)) return 0;
     w->now = w->seg->ops->now();
     if (ap_slot_until(job->at, job->token) <= w->now) return APIARY_ETIMEDOUT;
+    if (w->now > job->started) job->waited += w->now - job->started;
     job->started = w->now;
     ap_slot_started(job->at, w->now);
     ap_timers_open(w, job);
@@ -151,7 +152,11 @@ static bool offered(const struct ap_worker *w, const struct ap_agent *agent, con
 /* It ends at once. Nothing need have been read yet of what was said of it. */
 static __attribute__((noinline)) void job_refuse(struct ap_job *job, int code)
 {
+    uint64_t request = ap_load_acquire(&job->at->request); /* TASK-A7 pairs TASK-R7 */
+
     if (ap_coalesced(job->at, job->token)) job->marks |= AP_JOB_SHARED;
+    if (ap_request_has(request, job->token, AP_REQUEST_PROBE)) job->marks |= AP_JOB_PROBE;
+    if (ap_request_has(request, job->token, AP_REQUEST_SAMPLED | AP_REQUEST_TRIED)) ap_noted_begin(job, request);
     ap_job_finish(job, code == PROBED ? 0 : code, 0, NULL, 0);
 }
 

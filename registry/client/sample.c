@@ -27,11 +27,11 @@ bool ap_sample(struct ap_lane_context *c, const apiary_delegate_options_t *from,
 {
     apiary_trace_t trace = {.flags = APIARY_TRACE_SAMPLED};
 
-    ap_sample_begin(c);
     if (!sample_may(c, from)) {
-        if (c->until_sample != UINT64_MAX) c->until_sample = 1; /* the next one */
+        c->until_sample = 1; /* the next one */
         return false;
     }
+    ap_sample_begin(c);
     if (getrandom(trace.trace_id, sizeof trace.trace_id, GRND_NONBLOCK) != (ssize_t)sizeof trace.trace_id) return false;
     if (getrandom(trace.parent_id, sizeof trace.parent_id, GRND_NONBLOCK) != (ssize_t)sizeof trace.parent_id) return false;
     trace.trace_id[0] |= 1; /* neither may be all zeros */

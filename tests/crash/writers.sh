@@ -32,6 +32,7 @@ ap_queue_margin: one store of a number, whatever it was
 ap_hedging_took: one compare-and-swap of a mean, whatever it was
 ap_places_wait: one addition to a count that is shown, and of which nothing follows
 ap_delegation_wait: the same
+ap_target_publish: four stores of a verdict that is shown, and of which nothing follows
 ap_claim_numbers_end: one store of a number, when all are used up
 LINES
 )

@@ -78,7 +78,7 @@ static void oracle_finished(struct oracle *o)
             HOLDS(r->slot < o->seg->geometry.tasks, "finished", i, r->slot);
             HOLDS(r->queue < o->seg->geometry.queues || r->queue == 0xffff, "finished", i, r->queue);
             HOLDS(r->lane < o->seg->geometry.lanes || r->lane == 0xffff, "finished", i, r->lane);
-            HOLDS(r->reserved == 0, "finished", i, r->reserved);
+            HOLDS(zeros(r->reserved, sizeof r->reserved), "finished", i, r->reserved);
         }
     }
 }

@@ -169,6 +169,44 @@ Test(finished, what_ends_while_it_waits_is_told_of)
     sound(0);
 }
 
+/* Its worker was killed behind the claim: what the slot says besides is of an earlier one. */
+Test(finished, whose_claim_it_was_says_the_word)
+{
+    apiary_task_t task = asked("first", "abc", 3, SECOND);
+    struct ap_slot *slot = ap_slot_at(b->seg, task.slot);
+    uint32_t lane = b->anchor->lane.index, another = a->anchor->lane.index;
+    struct ap_finished r;
+
+    ap_store_relaxed(&slot->worker, another);
+    ap_store_relaxed(&slot->started, clock_now + 1);
+    cr_expect(ap_finished_copy(b->seg, task.slot, AP_WORD(AP_TASK_RUNNING, 0, lane, task.generation), &r));
+    cr_expect(r.lane == lane && r.started == 0 && r.queue == AP_FINISHED_NONE && r.pid == (uint32_t)getpid());
+    ap_store_relaxed(&slot->worker, lane);
+    cr_expect(ap_finished_copy(b->seg, task.slot, AP_WORD(AP_TASK_RUNNING, 0, lane, task.generation), &r));
+    cr_expect_eq(r.started, clock_now + 1);
+}
+
+static void answers_tapped(void *state, apiary_job_t *job)
+{
+    ap_add_relaxed(&clock_now, takes);
+    ap_tap(b->seg, clock_now + SECOND);
+    (void)state;
+    cr_expect_eq(apiary_job_reply(job, "x", 1), 0);
+}
+
+/* The worker has seen no tap before. */
+Test(finished, a_tap_that_begins_in_a_long_task_sees_its_end)
+{
+    struct ap_finished r;
+
+    finished_setup(answers_tapped, 3 * AP_TAP_LEASE);
+    asked("first", "abc", 3, 10 * AP_TAP_LEASE);
+    hive.worker.noted.slow = UINT64_MAX;
+    cr_expect_eq(ap_worker_serve(&hive.worker), 1);
+    cr_expect_eq(told(false, &r), 1);
+    cr_expect_eq(told(true, &r), 0);
+}
+
 /* ---- head sampling ------------------------------------------------------------------------------------------------ */
 
 /* How many of 2000 delegations have left a record. */
@@ -307,7 +345,7 @@ Test(finished, what_cannot_be_is_found)
     FORGED(slot, b->seg->geometry.tasks);
     FORGED(queue, (uint16_t)b->seg->geometry.queues);
     FORGED(lane, (uint16_t)b->seg->geometry.lanes);
-    FORGED(reserved, 1);
+    FORGED(reserved[0], 1);
 #undef FORGED
     ring->records[0] = good;
     ring->reserved[6] = 1;

@@ -9,6 +9,8 @@
 #include "tools/common/common.h"
 
 #define TRACE_ID 16u
+#define TRACE_DEEPEST 256u
+#define TRACE_LOOKS 8 /* at a task that changes all the time */
 
 /* ---- what is asked for --------------------------------------------------------------------------------------------- */
 
@@ -41,16 +43,16 @@ static bool trace_wants(const struct trace_wanted *w, const struct ap_finished *
 
 /* ---- where it is looked for ---------------------------------------------------------------------------------------- */
 
-/* Tasks that are not over, and those that have ended and whose slot nobody has freed: as a record would tell them. */
-static bool trace_live(const struct ap_segment *seg, uint32_t slot, struct trace_row *ret)
+/* 1; 0: nobody's; -1: it has gone on meanwhile. */
+static int trace_copy(const struct ap_segment *seg, uint32_t slot, struct trace_row *ret)
 {
     const struct ap_slot *s = ap_slot_at(seg, slot);
     uint64_t word = ap_load_acquire(&s->word); /* TASK-A1 pairs TASK-R1 */
     uint32_t state = AP_WORD_STATE(word);
 
     *ret = (struct trace_row){.state = ap_task_state_name(state)};
-    if (state <= AP_TASK_RESERVED || state >= AP_TASK_RELEASING) return false;
-    if (!ap_finished_copy(seg, slot, word, &ret->r)) return false;
+    if (state <= AP_TASK_RESERVED || state >= AP_TASK_RELEASING) return 0;
+    if (!ap_finished_copy(seg, slot, word, &ret->r)) return 0;
     if (ap_task_ended(state)) {
         ret->r.started = ap_load_relaxed(&s->started);
         ret->r.finished = ap_load_relaxed(&s->finished);
@@ -58,9 +60,19 @@ static bool trace_live(const struct ap_segment *seg, uint32_t slot, struct trace
         ret->r.agent_code = ap_load_relaxed(&s->agent_code);
         ret->r.result_size = ap_load_relaxed(&s->result_size);
         ret->r.queue = (uint16_t)ap_load_relaxed(&s->queue);
-        ret->r.attempt = (uint16_t)ap_word_starts(word);
+        ret->r.attempt = (uint16_t)(ap_word_starts(word) + AP_TRIES_FAILURES(ap_slot_tries(s, word)));
     }
-    return AP_WORD_GENERATION(ap_load_acquire(&s->word)) == AP_WORD_GENERATION(word);
+    ap_fence_acquire();
+    return ap_load_relaxed(&s->word) == word ? 1 : -1;
+}
+
+/* Tasks that are not over, and those that have ended and whose slot nobody has freed: as a record would tell them. */
+static bool trace_live(const struct ap_segment *seg, uint32_t slot, struct trace_row *ret)
+{
+    int r = -1;
+
+    for (int looks = 0; r < 0 && looks < TRACE_LOOKS; looks++) r = trace_copy(seg, slot, ret);
+    return r == 1;
 }
 
 static void trace_add(struct trace_view *v, const struct trace_row *row)
@@ -158,6 +170,7 @@ static bool trace_has(const struct trace_view *v, uint64_t span)
  * once. */
 static void trace_place(struct trace_view *v, struct trace_row *to, size_t *placed, uint64_t span, uint32_t depth)
 {
+    if (depth == TRACE_DEEPEST) return; /* parents are what callers say: the rest stands behind, as a ring of them does */
     for (size_t i = 0; i < v->count; i++) {
         struct trace_row *row = &v->rows[i];
         uint64_t own = finished_span(&row->r);
