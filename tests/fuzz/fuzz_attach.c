@@ -66,7 +66,7 @@ void fuzz_one(const uint8_t *data, size_t size)
     size_t mapped = fuzz_mapped();
     struct ap_segment *seg;
     char message[512];
-    static uint8_t bytes[1 << 20];
+    static uint8_t bytes[1 << 21];
 
     FUZZ_REQUIRE(whole + 0x4008 <= sizeof bytes);
     if (file < 0) FUZZ_REQUIRE((file = memfd_create("segment", MFD_CLOEXEC)) >= 0);
