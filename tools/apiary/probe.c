@@ -68,7 +68,7 @@ static void probe_add(struct probes *p, const char *capability, const char *serv
         p->all = tool_realloc(p->all, (p->count + 1) * sizeof *p->all);
         struct probed *one = &p->all[p->count++];
         *one = (struct probed){.provider = rows[i], .error = APIARY_ENOTREADY};
-        ap_text_copy(one->capability, capability, sizeof one->capability);
+        memcpy(one->capability, capability, strnlen(capability, sizeof one->capability - 1));
     }
     free(rows);
 }

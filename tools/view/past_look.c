@@ -47,9 +47,9 @@ static void name_set(struct past_name *ret, enum past_kind kind, const char *ser
 {
     memset(ret, 0, sizeof *ret);
     ret->kind = kind;
-    ap_text_copy(ret->service, service, sizeof ret->service);
-    ap_text_copy(ret->of, of, sizeof ret->of);
-    ap_text_copy(ret->what, what, sizeof ret->what);
+    memcpy(ret->service, service, strnlen(service, sizeof ret->service - 1));
+    memcpy(ret->of, of, strnlen(of, sizeof ret->of - 1));
+    memcpy(ret->what, what, strnlen(what, sizeof ret->what - 1));
 }
 
 /* ---- a segment ------------------------------------------------------------------------------------------------------ */
