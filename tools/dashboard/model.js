@@ -163,7 +163,7 @@ export function record(stores, model, t, broken) {
     const all = {queued: 0, running: 0, oldest: null, memory: null};
     for (const service of model.services.values()) {
         for (const i of service.instances) {
-            const counts = {done: i.done, failed: i.failed - i.late, late: i.late, cancelled: i.cancelled, cpu: i.cpu}; /* failed has the late ones, too */
+            const counts = {done: i.done, failed: i.failed, late: i.late, cancelled: i.cancelled, cpu: i.cpu};
             stores.services.count(service.name, i.key, counts);
             stores.services.count(ALL, ` ${i.key}`, {...counts});
         }
@@ -171,7 +171,7 @@ export function record(stores, model, t, broken) {
             const spreads = {run: agent.run, wait: agent.wait};
             stores.services.count(service.name, `${agent.key} times`, {...spreads});
             stores.services.count(ALL, ` ${agent.key} times`, {...spreads});
-            stores.agents.count(agent.key, agent.key, {done: agent.done, failed: agent.failed - agent.late, late: agent.late, cancelled: agent.cancelled, ...spreads});
+            stores.agents.count(agent.key, agent.key, {done: agent.done, failed: agent.failed, late: agent.late, cancelled: agent.cancelled, ...spreads});
             stores.agents.gauge(agent.key, {queued: agent.queued, running: agent.running});
         }
         const now = {queued: service.queued, running: service.running, oldest: service.oldest, memory: service.memory};
