@@ -64,6 +64,11 @@ figure Memory '/^[0-9.]+ MiB$/.test(v)'
 figure Processor '/ %$/.test(v)'
 says Success
 [ "$answer" = '"-"' ] || fail "nothing was asked, and it says $answer"
+# While nothing changes nothing is asked, and the page does not say that it has looked.
+page js 'Promise.all([import("./main.js"), import("./source.js")]).then(([{app}, {link}]) => { window.quiet = () => Date.now() - link.answered > 5000 && {ahead: app.model.at - link.answered}; })'
+page until '(window.seen ||= window.quiet())'
+page js 'window.seen.ahead < 1000'
+[ "$answer" = true ] || fail 'the page tells of a time in which it has not asked'
 expect 0 '^ABC' apiary delegate text.upper abc
 figure Success 'v === "100 %"'
 expect 1 '' apiary delegate text.fail x

@@ -139,12 +139,9 @@ function drawLink() {
 
 let turn = 0, broken = false, timer = null, asked = 0, askedEvents = 0;
 
-/* Nothing has changed since the last answers: they are those of now, too. */
+/* Nothing has changed since the last answers, as far as is told: nothing is asked, and nothing noted, as nobody has looked. */
 function still() {
-    if (!stream.live || stream.stirred || stream.stale || broken || !app.model || Date.now() - asked >= STILL) return false;
-    app.model.at = Date.now();
-    record(app.stores, app.model, app.model.at, false);
-    return true;
+    return stream.live && !stream.stirred && !stream.stale && !broken && app.model !== null && Date.now() - asked < STILL;
 }
 
 /* The newest events: once, and where some were missed, or nobody tells them. */
