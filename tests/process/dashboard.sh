@@ -62,6 +62,15 @@ page parts
 figure 'Services passing' 'v === "2 of 2"'
 figure Memory '/^[0-9.]+ MiB$/.test(v)'
 figure Processor '/ %$/.test(v)'
+page js "location.hash = '#/swarm/text_service'"
+page until "document.querySelector('h1').innerText === 'text_service' && [...document.querySelectorAll('td')].length > 0"
+heap_of() # the cell of the agents' first row under "Heap"
+{
+    echo "((t) => t && t.querySelector('tbody tr[data-key]')?.cells[[...t.querySelectorAll('th')].findIndex((h) => h.innerText.startsWith('Heap'))]?.innerText)([...document.querySelectorAll('table')].find((t) => [...t.querySelectorAll('th')].some((h) => h.innerText.startsWith('Heap'))))"
+}
+page until "/^[0-9.]+ .?i?B\$/.test($(heap_of))"
+page js "location.hash = '#/'"
+page until "document.querySelector('.figure')"
 says Success
 [ "$answer" = '"-"' ] || fail "nothing was asked, and it says $answer"
 # While nothing changes nothing is asked, and the page does not say that it has looked.

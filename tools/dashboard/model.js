@@ -4,7 +4,7 @@ import {bucketOf, fromPairs} from './spread.js';
 import {Store} from './store.js';
 
 /* What is asked for of /v1/metrics: names, or their beginnings. */
-export const METRICS = 'apiary_process_cpu_seconds_total,apiary_process_private_bytes,apiary_agent_oldest_queued_seconds';
+export const METRICS = 'apiary_process_cpu_seconds_total,apiary_process_private_bytes,apiary_agent_oldest_queued_seconds,apiary_agent_heap_';
 
 const STATES = ['passing', 'starting', 'warning', 'critical', 'down'];
 const rank = (state) => Math.max(0, STATES.indexOf(state));
@@ -76,7 +76,7 @@ export function build(status, services, metrics, stats, calls, capabilities) {
         cpu: sumBy(metrics, 'apiary_process_cpu_seconds_total', toldOfInstance),
         memory: sumBy(metrics, 'apiary_process_private_bytes', toldOfInstance),
         oldest: sumBy(metrics, 'apiary_agent_oldest_queued_seconds', toldOfAgent),
-        heap: sumBy(metrics, 'apiary_agent_heap_resident_bytes', toldOfAgent) || sumBy(metrics, 'apiary_agent_heap_bytes', toldOfAgent),
+        heap: new Map([...sumBy(metrics, 'apiary_agent_heap_bytes', toldOfAgent) || [], ...sumBy(metrics, 'apiary_agent_heap_resident_bytes', toldOfAgent) || []]),
     };
     const spreads = agentSpreads(stats), pairs = pairsOf(calls) || pairsOf(stats);
     const byName = new Map();
@@ -88,7 +88,7 @@ export function build(status, services, metrics, stats, calls, capabilities) {
     for (const row of services ? services.agents : []) {
         const service = get(row.service), key = agentKey(row);
         const oldest = told.oldest ? told.oldest.get(key) ?? null : null;
-        const heap = told.heap ? told.heap.get(key) ?? null : null;
+        const heap = told.heap.get(key) ?? null;
         const agent = {...row, key, heap, oldest: oldest === null ? null : oldest * 1e9, ...(spreads.get(key) || {run: null, wait: null})};
         service.agents.push(agent);
         if (agent.oldest !== null) service.oldest = Math.max(service.oldest || 0, agent.oldest);
