@@ -6,16 +6,20 @@ const ROWS = 30000; /* of one answer, more or less: so many services have as man
 const STEPS = 300, COARSE = 30; /* of charts; of what is only added up */
 const ANSWERS = 40;
 
-/* All steps of a window: {steps, gaps, width}; null where the coordinator keeps none. */
+/* All steps of a window, by this machine's clock: {steps, gaps, width}; null where the coordinator keeps none. */
 async function readSteps(app, of, step) {
     const steps = [], seconds = Math.max(10, Math.ceil(step / 1000));
-    const since = new Date(Date.now() - app.window).toISOString().replace(/\.\d+Z$/, 'Z');
+    let since = `${Math.round(app.window / 1000)}s`, ahead = null; /* ahead: this clock of the coordinator's */
     let gaps = [], after = null, width = 0;
     for (let n = 0; n < ANSWERS; n++) {
         const told = await app.ask('history', {of, since, step: `${seconds}s`, after});
         if (told === null || told.kept_in === null) return null;
-        for (const one of told.steps) steps.push({t: one.at_ms, watched: one.watched_ms, rows: one.rows.map((row) => [told.rows[row.row], row])});
-        gaps = told.gaps.map((gap) => ({from: gap.from_ms, to: gap.to_ms}));
+        if (ahead === null) {
+            ahead = Date.now() - told.until_ms;
+            since = new Date(told.since_ms).toISOString().replace(/\.\d+Z$/, 'Z'); /* the next parts go on from there */
+        }
+        for (const one of told.steps) steps.push({t: one.at_ms + ahead, watched: one.watched_ms, rows: one.rows.map((row) => [told.rows[row.row], row])});
+        gaps = told.gaps.map((gap) => ({from: gap.from_ms + ahead, to: gap.to_ms + ahead}));
         width = told.step_ms;
         after = told.next;
         if (after === null) break;
