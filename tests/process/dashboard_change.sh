@@ -93,7 +93,11 @@ page js "$dialog.open && $dialog.querySelector('.refused').innerText === '' && $
 fill Reason 'for the test'
 go
 refused "needs 'Authorization: Bearer TOKEN'; 'apiary token' prints the token"
-fill Token "${token%?}x"
+fill Token "${token%?}\u00e9\u2026"
+go
+refused 'A token is 64 hexadecimal digits'
+asks_token true
+fill Token "$(tr 0-9a-f 1-9a-f0 <<<"$token")"
 go
 refused "the token is another one"
 for scheme in light dark; do

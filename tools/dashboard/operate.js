@@ -82,18 +82,29 @@ function describe() {
 
 async function submit() {
     const asked = current, body = {...asked.body(chosen()), reason: dialog.reason.value.trim()};
+    const token = dialog.token.value.trim();
     if (dialog.by.value.trim()) body.by = dialog.by.value.trim();
     keep(BY, dialog.by.value.trim());
-    if (dialog.token.value) keep(TOKEN, dialog.token.value.trim());
+    if (token && !/^[0-9a-f]{64}$/.test(token)) { /* it may have what no header can hold */
+        setText(dialog.refused, 'A token is 64 hexadecimal digits; apiary token prints it.');
+        dialog.token.focus();
+        return;
+    }
+    if (token) keep(TOKEN, token);
     setText(dialog.refused, '');
     dialog.go.disabled = true;
     const answer = await ask(asked.path, body);
     dialog.go.disabled = false;
-    if (asked !== current) return;
+    if (answer.status === 401) keep(TOKEN, '');
+    const told = answer.done || `${asked.title}: ${answer.refused}`;
+    if (asked !== current || !dialog.node.open) { /* nobody waits for it there */
+        setText(document.getElementById('announced'), told);
+        asked.done(told);
+        return;
+    }
     if (answer.refused) {
         setText(dialog.refused, answer.refused);
         if (answer.status === 401) {
-            keep(TOKEN, '');
             dialog.token.value = '';
             dialog.tokenField.hidden = false;
             dialog.token.focus();
@@ -101,8 +112,8 @@ async function submit() {
         return;
     }
     dialog.node.close();
-    setText(document.getElementById('announced'), answer.done);
-    asked.done(answer.done);
+    setText(document.getElementById('announced'), told);
+    asked.done(told);
 }
 
 /* asked: {title, verb, path, what(chosen), body(chosen), done(said), instances: [names], number: {label, min, max, value, optional}}. */
