@@ -153,6 +153,32 @@ expect 0 '^ok$' body_of /livez
 told 'scale, by ben' && fail 'it is told before it has ended'
 kill -CONT "$up"
 until_true told 'answered 200, changed 2, .*: scale, by ben: for the test; text_service$'
+
+# ---- a coordinator that ends meanwhile: the asker is not told of a failure; a second request that is there already rests no more
+
+kill -STOP "$up"
+daemon=$(pgrep -P "$up" apiaryd)
+descriptors() { find "/proc/$daemon/fd" -type l | wc -l; }
+before=$(descriptors)
+python3 - "$port" "$token" <<'END' >"$folder/ends" &
+import json, socket, sys
+body = json.dumps({"service": "text_service", "instances": 3, "by": "eve", "reason": "for the test"})
+ask = f"POST /v1/scale HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAuthorization: Bearer {sys.argv[2]}\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+s.sendall((ask + ask).encode())
+while part := s.recv(65536):
+    print(part.decode())
+END
+asker=$!
+more() { [ "$(descriptors)" -ge $((before + 2)) ]; } # the connection and that to `apiary up`
+until_true more
+kill -TERM "$daemon"
+wait "$asker" || fail "the asker: $(cat "$folder/ends")"
+expect 0 "HTTP/1.1 202 .*apiaryd ends: what 'apiary up' has begun goes on" tr -d '\r\n' <"$folder/ends"
+grep -q 'without an answer' "$folder/ends" && fail "it is told as failed: $(cat "$folder/ends")"
+kill -CONT "$up"
+until_true told 'answered 202, changed 0, .*: scale, by eve: for the test; text_service$'
+grep -i 'fatal error\|signal 6\|abort' "$folder/up" && fail 'the coordinator was ended by its library'
 kill -TERM "$up"
 wait "$up"
 

@@ -21,8 +21,8 @@
  * CHANGES   1 tools/operate does what operators ask for, as for a command, with a handle of its own for each request. Each leaves
  *           an event: who, why, what, and the answer's status.
  *           2 The token (tools/common/token.h) is made at the start, and looked at again for each request that changes something.
- *           3 A request to `apiary up` is sent on, and its connection rests until the answer; after HTTP_SUPERVISED the asker is
- *           told that it goes on. HTTP_CALLS of them at a time.
+ *           3 A request to `apiary up` is sent on, and its connection rests until the answer; after HTTP_SUPERVISED, and where this
+ *           program ends, the asker is told that it goes on. HTTP_CALLS of them at a time.
  */
 #ifndef AP_TOOLS_APIARYD_HTTP_H
 #define AP_TOOLS_APIARYD_HTTP_H
@@ -100,5 +100,7 @@ AP_MUST_CHECK bool http_change(struct http_asked *asked, const struct demand *d,
 AP_MUST_CHECK bool http_change_answered(struct http_asked *asked, const struct demand *d, json_t *said, struct http_answer *ret);
 /* It has not answered yet. */
 AP_MUST_CHECK bool http_change_goes_on(struct http_answer *ret);
+/* Nor will anybody hear it, since this program ends. `apiary up` drops what it has not begun. Leaves the event. */
+AP_MUST_CHECK bool http_change_left(const struct http_asked *asked, const struct demand *d, struct http_answer *ret);
 
 #endif

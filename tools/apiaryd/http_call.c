@@ -44,6 +44,23 @@ static void call_end(struct http_call *c, json_t *said)
     if (r->connection == NULL) http_request_free(r);
 }
 
+/* Nobody will hear the answer. */
+static void call_leave(struct http_call *c)
+{
+    struct http_request *r = c->request;
+    struct http_answer late = {.body = NULL};
+
+    close(c->fd);
+    if (!c->told) {
+        call_resume(c, http_change_left(&r->asked, &r->demand, &r->answer));
+    } else {
+        if (!http_change_left(&r->asked, &r->demand, &late)) late.body = NULL;
+        free(late.body);
+    }
+    c->request = NULL;
+    if (r->connection == NULL) http_request_free(r);
+}
+
 void http_calls_tend(struct http *h, uint64_t now)
 {
     for (unsigned i = 0; i < HTTP_CALLS; i++) {
@@ -90,8 +107,5 @@ void http_call_forget(struct http_request *r)
 void http_calls_end(struct http *h)
 {
     for (unsigned i = 0; i < HTTP_CALLS; i++)
-        if (h->calls[i].request != NULL) {
-            close(h->calls[i].fd);
-            call_end(&h->calls[i], NULL);
-        }
+        if (h->calls[i].request != NULL) call_leave(&h->calls[i]);
 }

@@ -287,12 +287,22 @@ bool http_change_answered(struct http_asked *asked, const struct demand *d, json
     return rc;
 }
 
-bool http_change_goes_on(struct http_answer *ret)
+static bool change_accepted(struct http_answer *ret, const char *said)
 {
     *ret = (struct http_answer){.status = 202};
     return http_answer_json(ret, json_pack("{s:s, s:i, s:i, s:n, s:n, s:b, s:[], s:[], s:s}", "asked", "scale", "matched", 0,
-                                           "changed", 0, "down", "left", "more", 0, "failed", "tasks", "said",
-                                           "'apiary up' is at it; an event tells how it ends"));
+                                           "changed", 0, "down", "left", "more", 0, "failed", "tasks", "said", said));
+}
+
+bool http_change_goes_on(struct http_answer *ret)
+{
+    return change_accepted(ret, "'apiary up' is at it; an event tells how it ends");
+}
+
+bool http_change_left(const struct http_asked *asked, const struct demand *d, struct http_answer *ret)
+{
+    change_event(asked, d, 202, 0);
+    return change_accepted(ret, "apiaryd ends: what 'apiary up' has begun goes on, and no event tells how; /v1/status shows it");
 }
 
 bool http_change(struct http_asked *asked, const struct demand *d, struct http_answer *ret, struct supervisor_call *call)

@@ -92,7 +92,7 @@ unsigned http_calls_poll(const struct http *h, struct pollfd fds[HTTP_CALLS]);
 uint64_t http_calls_due(const struct http *h);
 /* Its connection has gone. */
 void http_call_forget(struct http_request *r);
-/* At the end: all are resumed, so that the library can end. */
+/* At the end: all are resumed, so that the library can end; `apiary up` goes on with what it has begun. */
 void http_calls_end(struct http *h);
 void http_request_free(struct http_request *r);
 

@@ -166,6 +166,8 @@ static enum MHD_Result http_reply(struct http_request *r, bool last)
     } else if (!tool_spare_begin()) {
         ok = false;
     } else if (changes && r->asked.verdict.status == 200) {
+        /* A connection that rests while the library ends would end the process. */
+        if (ap_load_acquire(&r->of->stop) != 0) request_refuse(&r->asked.verdict, 503, "apiaryd ends; nothing was done");
         demand_read(&r->asked.verdict, r->body != NULL ? r->body : "", r->size, &r->demand);
         ok = http_change(&r->asked, &r->demand, &r->answer, &call);
         if (call.fd >= 0 && http_call_begin(r, call.fd)) {

@@ -157,7 +157,7 @@ static ssize_t stream_read(void *user, uint64_t at, char *ret, size_t most)
     size_t n;
 
     (void)at;
-    if (s->ends) return MHD_CONTENT_READER_END_OF_STREAM;
+    if (s->ends || ap_load_acquire(&s->of->stop) != 0) return MHD_CONTENT_READER_END_OF_STREAM; /* it must not rest any more */
     begun = more || tool_spare_begin();
     if (!more && begun) more = stream_more(s, s->of->a->seg->ops->now());
     if (!begun || !tool_spare_end()) return MHD_CONTENT_READER_END_WITH_ERROR; /* it asks again, and is told what it has missed */
