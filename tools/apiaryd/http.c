@@ -110,6 +110,15 @@ static void listener_open(struct http *h, struct http_listener *l, uint64_t now)
 
 /* ---- connections ------------------------------------------------------------------------------------------------ */
 
+/* The library may look at what it was given later than it was given: the descriptor itself tells. */
+static bool connection_is_local(int fd)
+{
+    int domain = AF_INET;
+    socklen_t size = sizeof domain;
+
+    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
+}
+
 static void http_notified(void *user, struct MHD_Connection *connection, void **context, enum MHD_ConnectionNotificationCode code)
 {
     struct http *h = user;
@@ -127,7 +136,7 @@ static void http_notified(void *user, struct MHD_Connection *connection, void **
     *context = c;
     info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     if (c == NULL || info == NULL) return;
-    *c = (struct http_connection){.of = connection, .fd = info->connect_fd, .local = h->accepting_local,
+    *c = (struct http_connection){.of = connection, .fd = info->connect_fd, .local = connection_is_local(info->connect_fd),
                                   .since = h->a->seg->ops->now()};
 }
 
@@ -205,7 +214,6 @@ static void http_accept(struct http *h, struct http_listener *l)
             h->rest = h->a->seg->ops->now() + REST;
         }
         if (fd < 0) return;
-        h->accepting_local = l->local;
         /* The library knows addresses of the internet only, and asks nothing of this one. */
         if (l->local) {
             from = (struct sockaddr_storage){.ss_family = AF_INET};

@@ -61,7 +61,6 @@ struct http {
     struct http_listener listeners[2];
     struct http_connection connections[HTTP_CONNECTIONS];
     unsigned open;
-    bool accepting_local; /* of the connection that is being added */
     uint64_t rest;        /* CLOCK_MONOTONIC: nothing is accepted until then */
     uint64_t owed;        /* bytes of answers that are not sent yet */
     struct MHD_Response *lacking; /* made beforehand, for when there is no memory for another one */
