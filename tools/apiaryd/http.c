@@ -156,16 +156,18 @@ static void connection_evict(struct http *h)
     for (unsigned i = 0; i < HTTP_CONNECTIONS; i++) {
         struct http_connection *c = &h->connections[i];
 
-        if (c->of != NULL && !c->told && !c->stream && (oldest == NULL || c->since < oldest->since)) oldest = c;
+        if (c->of != NULL && !c->told && !c->stream && !c->rests && (oldest == NULL || c->since < oldest->since)) oldest = c;
     }
     if (oldest != NULL) connection_end(oldest);
 }
 
 static void connections_sweep(struct http *h, uint64_t now)
 {
-    for (unsigned i = 0; i < HTTP_CONNECTIONS; i++)
-        if (h->connections[i].of != NULL && !h->connections[i].stream && now > h->connections[i].since + HTTP_WHOLE)
-            connection_end(&h->connections[i]);
+    for (unsigned i = 0; i < HTTP_CONNECTIONS; i++) {
+        struct http_connection *c = &h->connections[i];
+
+        if (c->of != NULL && !c->stream && !c->rests && now > c->since + HTTP_WHOLE) connection_end(c);
+    }
 }
 
 /* The ends of those who say no more: the library's edge-triggered look may have passed over it, and would wait for HTTP_IDLE.

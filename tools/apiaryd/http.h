@@ -7,9 +7,10 @@
  * THREAD    1 One, which nobody waits for: it accepts, has libmicrohttpd parse and send (without a thread of its own), and answers.
  *           It has no lane, and no signal is for it.
  *           2 An answer is made whole and then sent as its reader takes it.
- * LIMITS    HTTP_CONNECTIONS at a time: where one more comes, the one goes that has had no answer for longest. A connection has
- *           HTTP_IDLE seconds for its next byte, and HTTP_WHOLE for a request with its answer. A request has HTTP_REQUEST bytes,
- *           all of its headers included (else 414 or 431). All answers that are not sent yet have HTTP_OWED bytes; then 503.
+ * LIMITS    HTTP_CONNECTIONS at a time: where one more comes, the one goes that has had no answer for longest, but for those whose
+ *           requests `apiary up` has. A connection has HTTP_IDLE seconds for its next byte, and HTTP_WHOLE for a request with its
+ *           answer. A request has HTTP_REQUEST bytes, all of its headers included (else 414 or 431). All answers that are not
+ *           sent yet have HTTP_OWED bytes; then 503.
  * STREAM    1 /v1/stream tells each event of the segment's log as it comes, and, every two seconds at most, what all queues and
  *           instances have come to, where that is otherwise. After ten seconds of silence a comment follows.
  *           2 A reader has a place in the log and one message; nothing is kept for it. One that is so slow that the log has

@@ -17,6 +17,7 @@ struct http_connection {
     bool told;  /* to end */
     bool busy;  /* from its request on until its answer is sent */
     bool stream; /* its answer has no end */
+    bool rests;  /* `apiary up` has its request, for HTTP_SUPERVISED at most */
     uint64_t since; /* CLOCK_MONOTONIC: when it came, or had its last answer */
 };
 

@@ -157,11 +157,14 @@ static enum MHD_Result http_stream(struct http_request *r)
 
 static enum MHD_Result http_reply(struct http_request *r, bool last)
 {
+    struct http_connection *c = http_connection_of(r->connection);
     struct supervisor_call call = {.fd = -1};
     bool changes = request_changes(&r->asked.verdict), ok;
     enum MHD_Result rc = MHD_NO;
 
     if (r->called) {
+        if (c != NULL) c->rests = false;
+        if (c != NULL) c->since = r->of->a->seg->ops->now();
         ok = r->answered;
     } else if (!tool_spare_begin()) {
         ok = false;
@@ -172,6 +175,7 @@ static enum MHD_Result http_reply(struct http_request *r, bool last)
         ok = http_change(&r->asked, &r->demand, &r->answer, &call);
         if (call.fd >= 0 && http_call_begin(r, call.fd)) {
             (void)tool_spare_end(); /* it has what it needs */
+            if (c != NULL) c->rests = true;
             return MHD_YES;
         }
         if (call.fd >= 0) {
@@ -272,6 +276,6 @@ void http_completed(void *user, struct MHD_Connection *connection, void **contex
     *context = NULL;
     if (r != NULL) http_call_forget(r);
     if (c == NULL) return;
-    c->busy = c->stream = false;
+    c->busy = c->stream = c->rests = false;
     c->since = h->a->seg->ops->now();
 }
