@@ -78,6 +78,8 @@ refused 405 'POST is not for /metrics; GET and HEAD are' --method POST /metrics
 expect 0 '^Allow: GET, HEAD$' ask --method DELETE /metrics
 refused 413 'has a body' --body hello /metrics
 refused 403 "the Host is 'evil.org'" --header 'Host: evil.org' /metrics
+refused 403 'a page of another site asks' --header 'Sec-Fetch-Site: cross-site' /v1/history
+expect 0 '^200$' ask --header 'Sec-Fetch-Site: cross-site' /
 refused 404 "there is no '/x...; /" '/x%22'
 expect 0 '^414$' ask "/$(printf 'a%.0s' {1..20000})"
 expect 0 '^431$' ask --header "X: $(printf 'a%.0s' {1..20000})" /livez

@@ -98,6 +98,25 @@ Test(request, elsewhere_numbers_of_addresses_and_known_names_are_answered)
     }
 }
 
+Test(request, a_page_of_another_site_has_no_answer_made)
+{
+    static const char *const good[] = {"same-origin", "same-site", "none"};
+    struct request r = plain;
+
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        r.site = good[i];
+        cr_expect_eq(status_of(r), 200, "%s", good[i]);
+    }
+    r.site = "cross-site";
+    for (unsigned i = 0; i < REQUEST_FIRST_CHANGE; i++) {
+        r.path = request_rows[i].path;
+        cr_expect_eq(status_of(r), i == REQUEST_INDEX ? 200 : 403, "%s", r.path); /* a link leads to the page */
+    }
+    r.path = "/main.js";
+    r.file = true;
+    cr_expect_eq(status_of(r), 200);
+}
+
 /* ---- changes */
 
 #define A_TOKEN "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"

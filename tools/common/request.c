@@ -138,6 +138,17 @@ static void judge_change(const struct request *r, struct request_verdict *ret)
                        REQUEST_BODY);
 }
 
+/* A page of another site cannot read an answer, but it can have it made. Links lead to the page itself. */
+static void judge_reading(const struct request *r, struct request_verdict *ret)
+{
+    if (strcmp(r->method, "GET") != 0 && strcmp(r->method, "HEAD") != 0)
+        request_refuse(ret, 405, "%s is not for %s; GET and HEAD are", AP_SHOWN(r->method, 16), request_rows[ret->route].path);
+    else if (r->body)
+        request_refuse(ret, 413, "the request has a body; none is read here");
+    else if (!r->file && ret->route != REQUEST_INDEX && r->site != NULL && strcmp(r->site, "cross-site") == 0)
+        request_refuse(ret, 403, "a page of another site asks (Sec-Fetch-Site: cross-site); only the page itself is for it");
+}
+
 static bool request_find(const char *path, enum request_route *ret)
 {
     for (unsigned i = 0; i < REQUEST_ROUTE_COUNT; i++) {
@@ -157,10 +168,8 @@ void request_judge(const struct request *r, struct request_verdict *ret)
         request_refuse(ret, 404, "there is no '%s'; /v1/openapi.json lists what there is", AP_SHOWN(r->path, 64));
     else if (request_changes(ret))
         judge_change(r, ret);
-    else if (strcmp(r->method, "GET") != 0 && strcmp(r->method, "HEAD") != 0)
-        request_refuse(ret, 405, "%s is not for %s; GET and HEAD are", AP_SHOWN(r->method, 16), request_rows[ret->route].path);
-    else if (r->body)
-        request_refuse(ret, 413, "the request has a body; none is read here");
+    else
+        judge_reading(r, ret);
 }
 
 /* ---- arguments --------------------------------------------------------------------------------------------------- */

@@ -8,6 +8,7 @@
  * CHANGES   1 A request that changes something needs the token, unless it comes over the Unix socket from the coordinator's own
  *           user or root, who could read the token as well.
  *           2 A browser says whose page asks. A page of another origin is refused, with the token, too.
+ * READING   needs no token, but a page of another site is refused, where a browser says so, all but the page.
  * ANSWERS   A refusal has a status and a sentence that says what is right.
  * THREADS   Any; private memory.
  */
