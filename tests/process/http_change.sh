@@ -134,6 +134,14 @@ token=$(apiary token --renew)
 expect 0 '"said":"3 instances ready already"' post /v1/resume "{\"service\":\"text_service\",$why}"
 token=$former
 refused 401 'the token is another one' /v1/resume "{\"service\":\"text_service\",$why}"
+renewing=()
+for i in {1..20}; do
+    apiary token --renew >"$folder/renewed.$i" 2>&1 &
+    renewing+=($!)
+done
+for i in {1..20}; do wait "${renewing[i - 1]}" || fail "renewed by several at once: $(cat "$folder/renewed.$i")"; done
+grep -qxE '[0-9a-f]{64}' "$secret" || fail "no token is left of several: $(cat "$secret")"
+[ -z "$(find "${secret%/*}" -name 'http.token.*')" ] || fail "a part is left behind: $(ls "${secret%/*}")"
 rm "$secret"
 expect 1 'there is none in' apiary token
 refused 401 'the token is another one' /v1/resume "{\"service\":\"text_service\",$why}"

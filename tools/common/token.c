@@ -78,17 +78,17 @@ static bool token_random(char ret[TOKEN_SIZE + 2])
     return true;
 }
 
-/* The whole file under another name. */
+/* The whole file under another name, which is this thread's alone: two that make one at a time do not touch each other's. */
 static int token_write(const char *path, char why[TOKEN_WHY])
 {
     char text[TOKEN_SIZE + 2];
     int fd, rc;
 
-    if (unlink(path) < 0 && errno != ENOENT) return token_fails(why, "cannot remove", path); /* of one that died over it */
+    if (unlink(path) < 0 && errno != ENOENT) return token_fails(why, "cannot remove", path); /* of one that had this number */
     if (!token_random(text)) return token_fails(why, "no random bytes for", path);
     fd = ap_fd_open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
     if (fd < 0) return token_fails(why, "cannot make", path);
-    rc = fchmod(fd, 0600) < 0 || write(fd, text, TOKEN_SIZE + 1) != (ssize_t)TOKEN_SIZE + 1 ? -1 : 0;
+    rc = fchmod(fd, 0600) < 0 || write(fd, text, TOKEN_SIZE + 1) != (ssize_t)TOKEN_SIZE + 1 || fsync(fd) < 0 ? -1 : 0;
     if (rc < 0) token_fails(why, "cannot write", path);
     close(fd);
     return rc;
@@ -96,7 +96,7 @@ static int token_write(const char *path, char why[TOKEN_WHY])
 
 int token_make(const char *folder, bool anew, char why[TOKEN_WHY])
 {
-    char *path = tool_format("%s/" TOKEN_FILE, folder), *whole = tool_format("%s.new", path);
+    char *path = tool_format("%s/" TOKEN_FILE, folder), *whole = tool_format("%s.new-%ld", path, (long)gettid());
     int rc = ap_state_make(folder, why, TOKEN_WHY);
 
     if (rc == 0) rc = token_write(whole, why);
