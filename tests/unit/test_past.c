@@ -305,6 +305,78 @@ Test(past, a_reader_who_has_enough_is_left_alone)
     past_close(p);
 }
 
+/* However little is read at a time, all of it is told once, in steps whose times follow one another. */
+Test(past, parts_are_all_of_it)
+{
+    struct past *p = open_it();
+    struct past_wanted wanted = {.since = START, .until = INT64_MAX, .step = MINUTE, .most_bytes = 1};
+    uint64_t done = 0;
+    int64_t watched = 0, end = START;
+    unsigned parts = 0;
+
+    cr_assert_eq(past_begin(p, START), 0);
+    for (int i = 1; i <= 20; i++) keep(p, START + i * STEP, 1);
+    past_close(p);
+    do {
+        struct past_told told = look_at(&wanted);
+
+        for (size_t i = 0; i < got.count; i++) {
+            cr_expect_eq(got.steps[i].at - got.steps[i].watched, end, "after %u parts", parts);
+            end = got.steps[i].at;
+        }
+        done += got.done;
+        watched += got.watched;
+        wanted.after = told.next;
+    } while (wanted.after != 0 && ++parts < 100);
+    cr_expect_eq(done, 20);
+    cr_expect_eq(watched, 20 * STEP);
+    cr_expect_eq(end, START + 20 * STEP);
+    cr_expect_gt(parts, 2);
+    wanted = (struct past_wanted){.since = START, .until = INT64_MAX, .step = MINUTE, .most_bytes = 1 << 20};
+    cr_expect_eq(look_at(&wanted).next, 0);
+    cr_expect_eq(got.done, 20);
+}
+
+Test(past, more_rows_than_may_be_are_refused)
+{
+    const struct past_reader reader = {got_step, got_gap, NULL};
+    struct past *p = open_it();
+    struct past_wanted wanted = {.since = START, .until = INT64_MAX, .step = STEP, .kind = PAST_AGENT, .most_rows = 2};
+    struct past_row rows[3];
+    struct past_told told;
+
+    rows[0] = *agent("one", "echo", 2, 5000);
+    rows[1] = *agent("one", "other", 4, 7000);
+    rows[2] = *agent("two", "echo", 6, 9000);
+    cr_assert_eq(past_begin(p, START), 0);
+    cr_assert_eq(past_keep(p, START + STEP, STEP, rows, 3), 0);
+    cr_expect_eq(past_read(folder, &wanted, &reader, &told, why), PAST_WIDE);
+    cr_expect_not_null(strstr(why, "name a service"), "%s", why);
+    wanted.service = "one";
+    look_at(&wanted);
+    cr_expect_eq(got.steps[0].count, 2);
+    wanted.service = NULL;
+    wanted.kind = PAST_SERVICE; /* the agents of a service are one row */
+    look_at(&wanted);
+    cr_expect_eq(got.steps[0].count, 2);
+    past_close(p);
+}
+
+Test(past, a_damaged_number_of_a_name_is_refused)
+{
+    const struct past_reader reader = {got_step, got_gap, NULL};
+    const struct past_wanted wanted = {.since = START, .until = INT64_MAX, .step = STEP};
+    struct past *p = open_it();
+    struct past_told told;
+
+    cr_assert_eq(past_begin(p, START), 0);
+    keep(p, START + STEP, 1);
+    cr_assert_eq(history_run(p->file.db, "UPDATE name SET id = 4611686018427387904"), SQLITE_OK);
+    cr_expect_eq(past_read(folder, &wanted, &reader, &told, why), -1);
+    cr_expect_not_null(strstr(why, "the numbers of its names are damaged"), "%s", why);
+    past_close(p);
+}
+
 Test(past, services_agents_and_pairs)
 {
     struct past *p = open_it();

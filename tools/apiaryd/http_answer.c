@@ -297,12 +297,16 @@ static bool answer_history(struct http_asked *asked, struct http_answer *ret)
 {
     const struct request_verdict *v = &asked->verdict;
     struct view_past past = {.since = v->since, .until = v->until, .step = v->step, .after = v->after, .most = v->limit,
-                             .service = v->service[0] != '\0' ? v->service : NULL};
+                             .service = v->service[0] != '\0' ? v->service : NULL, .most_rows = VIEW_PAST_NAMES};
     char why[HISTORY_WHY];
+    json_t *o;
 
     if (v->of[0] != '\0' && !past_kind_of(v->of, &past.kind))
         return answer_refuse(asked, ret, "of", v->of, "none; services, agents and pairs are");
-    return http_answer_json(ret, view_past_json(asked->segment, asked->folder, &past, why));
+    o = view_past_json(asked->segment, asked->folder, &past, why);
+    if (o != NULL || *why == '\0') return http_answer_json(ret, o);
+    request_refuse(&asked->verdict, 400, "%s", AP_SHOWN(why, 240));
+    return http_answer_refusal(&asked->verdict, ret);
 }
 
 static bool answer_stats(const struct http_asked *asked, struct http_answer *ret)

@@ -134,6 +134,8 @@ struct past_wanted {
     int64_t after;              /* steps that end later only; they are as wide as those from `since` on */
     enum past_kind kind;        /* PAST_SERVICE: with all that its agents count */
     const char *service;        /* NULL: all */
+    size_t most_rows;           /* that may be meant at all, each of which takes room; 0: any number */
+    uint64_t most_bytes;        /* that are read, of what is kept, and at least one step that is kept; 0: all */
 };
 /* A step at least as wide of which wider steps are made; 0: one with which so long a window has 300 steps or fewer. */
 int64_t past_step_width(int64_t step, int64_t window);
@@ -154,9 +156,12 @@ struct past_reader {
     void *user;
 };
 /* 1, and the end of the first and the last step that are kept at all (0: none), and the step's width that was told, which is as
- * wanted, or wider where finer steps are not kept so long; 0: there is no database; -1, and a sentence in `why`. */
+ * wanted, or wider where finer steps are not kept so long; 0: there is no database; -1, and a sentence in `why`; PAST_WIDE: the
+ * same, since more rows are meant than may be. `next`: the bytes did not reach further, and this is `after` of the next part, which
+ * may begin within the last step that was told; 0: they did. */
+#define PAST_WIDE (-2)
 struct past_told {
-    int64_t first, last, step;
+    int64_t first, last, step, next;
 };
 AP_MUST_CHECK int past_read(const char *folder, const struct past_wanted *wanted, const struct past_reader *reader,
                             struct past_told *ret, char why[HISTORY_WHY]);

@@ -14,6 +14,8 @@
 #include "core/text.h"
 #include "tools/common/common.h"
 
+#define NUMBERS (INT64_C(1) << 28) /* of names: one that is higher is damaged */
+
 struct reading {
     sqlite3 *db;
     const struct past_wanted *wanted;
@@ -24,7 +26,10 @@ struct reading {
     uint32_t *row_of; /* by number; UINT32_MAX: not wanted */
     uint64_t numbers;
     int64_t step, end, at, watched; /* of the step that is told; end 0: there is none */
-    bool enough;
+    uint64_t bytes;                 /* that were read */
+    int64_t next;                   /* 0: what was wanted was read */
+    bool enough, wide;              /* wide: too many rows */
+    const char *lacks;              /* what stands in the way, beside the database; NULL */
 };
 
 /* ---- rows ----------------------------------------------------------------------------------------------------------- */
@@ -80,23 +85,37 @@ static bool names_read(struct reading *r, struct numbered **ret, size_t *ret_cou
     return rc == SQLITE_DONE;
 }
 
+/* Room for so many rows, and for all numbers: a failure ends nobody, since others decide how much that is. */
+static bool rows_room(struct reading *r, size_t n)
+{
+    int64_t most = history_number(r->db, "SELECT max(id) FROM name", 0);
+
+    r->lacks = "the numbers of its names are damaged";
+    if (most < 0 || most >= NUMBERS) return false;
+    r->numbers = (uint64_t)most + 1;
+    r->row_of = malloc(r->numbers * sizeof *r->row_of);
+    r->told = calloc(n + 1, sizeof *r->told);
+    r->part = calloc(n + 1, sizeof *r->part);
+    r->in_told = calloc(n + 1, sizeof *r->in_told);
+    r->in_part = calloc(n + 1, sizeof *r->in_part);
+    r->lacks = "there is no memory for its rows";
+    if (r->row_of == NULL || r->told == NULL || r->part == NULL || r->in_told == NULL || r->in_part == NULL) return false;
+    r->lacks = NULL;
+    for (uint64_t i = 0; i < r->numbers; i++) r->row_of[i] = UINT32_MAX;
+    return true;
+}
+
 static bool rows_make(struct reading *r)
 {
     struct numbered *all = NULL;
-    size_t n = 0;
+    size_t n = 0, rows = 0;
     bool good = names_read(r, &all, &n);
 
     if (n > 0) qsort(all, n, sizeof *all, past_name_compare); /* the name is first */
-    r->numbers = (uint64_t)history_number(r->db, "SELECT max(id) FROM name", 0) + 1;
-    r->row_of = tool_alloc(r->numbers * sizeof *r->row_of);
-    for (uint64_t i = 0; i < r->numbers; i++) r->row_of[i] = UINT32_MAX;
-    r->told = tool_alloc((n + 1) * sizeof *r->told);
-    r->part = tool_alloc((n + 1) * sizeof *r->part);
-    r->in_told = tool_alloc((n + 1) * sizeof *r->in_told);
-    r->in_part = tool_alloc((n + 1) * sizeof *r->in_part);
-    memset(r->in_told, 0, (n + 1) * sizeof *r->in_told);
-    memset(r->in_part, 0, (n + 1) * sizeof *r->in_part);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++) rows += i == 0 || past_name_compare(&all[i].name, &all[i - 1].name) != 0;
+    r->wide = r->wanted->most_rows != 0 && rows > r->wanted->most_rows;
+    good = good && !r->wide && rows_room(r, rows);
+    for (size_t i = 0; i < n && good; i++) {
         if (i == 0 || past_name_compare(&all[i].name, &all[i - 1].name) != 0) r->told[r->count++].name = all[i].name;
         if (all[i].number < r->numbers) r->row_of[all[i].number] = (uint32_t)(r->count - 1);
     }
@@ -170,6 +189,17 @@ static void step_add(struct reading *r, int64_t at, int64_t watched, const unsig
     r->watched += watched;
 }
 
+/* Where as much as may be was read, what there is of the step is told. */
+static void bytes_count(struct reading *r, int64_t at, uint64_t size)
+{
+    r->bytes += size;
+    if (r->enough || r->wanted->most_bytes == 0 || r->bytes < r->wanted->most_bytes) return;
+    step_tell(r);
+    if (r->enough) return;
+    r->next = at;
+    r->enough = true;
+}
+
 /* Those of a level that end after `from`. */
 static bool level_read(struct reading *r, int level, int64_t from, int64_t to)
 {
@@ -181,9 +211,11 @@ static bool level_read(struct reading *r, int level, int64_t from, int64_t to)
         sqlite3_bind_int(s, 1, level);
         sqlite3_bind_int64(s, 2, from);
         sqlite3_bind_int64(s, 3, to);
-        while (!r->enough && (rc = sqlite3_step(s)) == SQLITE_ROW)
+        while (!r->enough && (rc = sqlite3_step(s)) == SQLITE_ROW) {
             step_add(r, sqlite3_column_int64(s, 0), sqlite3_column_int64(s, 1), sqlite3_column_blob(s, 2),
                      (size_t)sqlite3_column_bytes(s, 2));
+            bytes_count(r, sqlite3_column_int64(s, 0), (uint64_t)sqlite3_column_bytes(s, 2));
+        }
     }
     sqlite3_finalize(s);
     return r->enough || rc == SQLITE_DONE;
@@ -262,6 +294,7 @@ static bool past_read_all(struct reading *r, struct past_told *ret)
     ret->last = history_number(r->db, "SELECT max(at) FROM step", 0);
     ret->step = r->step = step_width(r->wanted, ret);
     good = rows_make(r) && gaps_read(r) && steps_read(r);
+    ret->next = r->next;
     free(r->told);
     free(r->part);
     free(r->in_told);
@@ -289,9 +322,16 @@ int past_read(const char *folder, const struct past_wanted *wanted, const struct
     good = history_file_read(path, &r.db) == SQLITE_OK && history_run(r.db, "BEGIN") == SQLITE_OK;
     if (good) layout = history_number(r.db, "PRAGMA user_version", -1);
     if (good && layout == PAST_LAYOUT) good = past_read_all(&r, ret);
-    if (!good || layout < 0) history_fault(r.db, "cannot read", path, why);
+    if (r.wide)
+        ap_format(why, HISTORY_WHY, "more than %zu rows are meant, of all that were counted in a week; name a service (service=)",
+                  wanted->most_rows);
+    else if (r.lacks != NULL)
+        ap_format(why, HISTORY_WHY, "cannot read %s: %s", AP_SHOWN(path, 256), r.lacks);
+    else if (!good || layout < 0)
+        history_fault(r.db, "cannot read", path, why);
     if (layout > PAST_LAYOUT) ap_format(why, HISTORY_WHY, "%s is of a newer apiary", AP_SHOWN(path, 256));
     sqlite3_close(r.db);
     free(path);
+    if (r.wide) return PAST_WIDE;
     return !good || layout < 0 || layout > PAST_LAYOUT ? -1 : layout > 0; /* 0: it is being made */
 }

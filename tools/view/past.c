@@ -146,8 +146,17 @@ json_t *view_past_json(const char *segment, const char *folder, const struct vie
 
     *why = '\0';
     view_past_wanted(asked, &wanted);
+    wanted.most_rows = asked->most_rows;
+    wanted.most_bytes = VIEW_PAST_BYTES;
     if (folder != NULL) rc = past_read(folder, &wanted, &reader, &told, why);
     free(j.numbers);
+    if (j.next == 0) j.next = told.next;
+    if (rc == PAST_WIDE) {
+        json_decref(j.rows);
+        json_decref(j.steps);
+        json_decref(j.gaps);
+        return NULL;
+    }
     return json_pack("{s:s, s:s?, s:s?, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "segment", segment, "kept_in",
                      rc > 0 ? folder : NULL, "why", *why != '\0' ? why : NULL, "since_ms", (json_int_t)wanted.since, "until_ms",
                      (json_int_t)wanted.until, "step_ms", (json_int_t)(told.step != 0 ? told.step : wanted.step), "first_ms",
