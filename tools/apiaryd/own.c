@@ -242,12 +242,17 @@ static uint64_t own_until(const struct own_server *s, uint64_t now)
 static void own_look(struct own_server *s, struct pollfd *fd, uint64_t now)
 {
     const union MHD_DaemonInfo *info;
+    unsigned open;
 
     own_open(s, now);
     *fd = (struct pollfd){.fd = -1, .events = POLLIN};
     if (s->daemon == NULL) return;
     own_sweep(s, now);
-    MHD_run(s->daemon);
+    /* The library listens again with the run after that in which one of all connections has ended. */
+    do {
+        open = s->open;
+        MHD_run(s->daemon);
+    } while (s->open < open);
     info = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD);
     if (info != NULL) fd->fd = info->epoll_fd;
 }
