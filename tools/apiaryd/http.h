@@ -17,7 +17,7 @@
  *           overwritten what comes next is told how many it has missed, and one that takes nothing for HTTP_IDLE is ended.
  *           3 HTTP_STREAMS of them at a time; they make room for nobody, and others have the rest of the connections.
  * MEMORY    An answer for which there is none becomes 503. The thread has some in reserve (tool_spare_begin), so that one that is
- *           begun is finished, or fails, and does not end the coordinator.
+ *           begun is finished, or fails, and does not end the coordinator. So has that of own.h.
  * JUDGED    by tools/common/request.h, and what is to be changed by tools/common/demand.h.
  * CHANGES   1 tools/operate does what operators ask for, as for a command, with a handle of its own for each request. Each leaves
  *           an event: who, why, what, and the answer's status.

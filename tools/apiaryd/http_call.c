@@ -27,17 +27,26 @@ static void call_resume(struct http_call *c, bool ok)
     MHD_resume_connection(c->request->connection);
 }
 
-/* Its descriptor is closed. The request is its connection's again; where the asker was told that it goes on, only the event is
- * left. */
-static void call_end(struct http_call *c, json_t *said)
+/* The answer is taken, and its descriptor closed; where there is no memory for that, the asker and the event are not told. */
+static bool call_answer(struct http_call *c, struct http_answer *ret)
+{
+    bool ok = tool_spare_begin();
+
+    if (ok) ok = http_change_answered(&c->request->asked, &c->request->demand, supervisor_answer(c->fd), ret);
+    else close(c->fd);
+    return tool_spare_end() && ok;
+}
+
+/* The request is its connection's again; where the asker was told that it goes on, only the event is left. */
+static void call_end(struct http_call *c)
 {
     struct http_request *r = c->request;
     struct http_answer late = {.body = NULL};
 
     if (!c->told) {
-        call_resume(c, http_change_answered(&r->asked, &r->demand, said, &r->answer));
+        call_resume(c, call_answer(c, &r->answer));
     } else {
-        if (!http_change_answered(&r->asked, &r->demand, said, &late)) late.body = NULL;
+        (void)call_answer(c, &late);
         free(late.body);
     }
     c->request = NULL;
@@ -68,7 +77,7 @@ void http_calls_tend(struct http *h, uint64_t now)
         struct pollfd fd = {.fd = c->fd, .events = POLLIN};
 
         if (c->request == NULL) continue;
-        if (poll(&fd, 1, 0) == 1) call_end(c, supervisor_answer(c->fd));
+        if (poll(&fd, 1, 0) == 1) call_end(c);
         else if (!c->told && now >= c->until) call_resume(c, http_change_goes_on(&c->request->answer));
     }
 }

@@ -185,7 +185,7 @@ static enum MHD_Result http_reply(struct http_request *r, bool last)
     } else {
         ok = http_answer(&r->asked, &r->answer);
     }
-    ok = tool_spare_end() && ok;
+    if (!r->called) ok = tool_spare_end() && ok;
     if (ok) rc = http_send(r->of, r->connection, &r->answer, last);
     free(r->answer.body);
     r->answer.body = NULL;
@@ -250,7 +250,8 @@ enum MHD_Result http_asks(void *user, struct MHD_Connection *connection, const c
         r = http_begin(user, connection, url);
         if (r == NULL) return http_lacks(user, connection);
         *context = r;
-        http_judge(r, c, method, url, version);
+        if (tool_spare_begin()) http_judge(r, c, method, url, version);
+        if (!tool_spare_end()) return http_lacks(user, connection);
         return r->asked.verdict.status != 200 && http_too_long(connection) ? http_reply(r, true) : MHD_YES;
     }
     if (*upload_size > 0) return request_piece(r, upload, upload_size);

@@ -156,9 +156,12 @@ static enum MHD_Result own_asks(void *user, struct MHD_Connection *connection, c
         *context = user; /* anything but NULL */
         return MHD_YES;
     }
-    own_judge(s, connection, method, url, version, body, &verdict);
-    made = verdict.status == 200 ? own_answer(s->of->a, s->of->segment, s->service, url, openmetrics, &answer)
-                                 : own_refusal(&verdict, &answer);
+    made = tool_spare_begin();
+    if (made) own_judge(s, connection, method, url, version, body, &verdict);
+    if (made)
+        made = verdict.status == 200 ? own_answer(s->of->a, s->of->segment, s->service, url, openmetrics, &answer)
+                                     : own_refusal(&verdict, &answer);
+    made = tool_spare_end() && made;
     if (made) return own_send(connection, &answer, body);
     free(answer.body);
     return MHD_NO;
@@ -275,6 +278,7 @@ static void *own_main(void *user)
         if (poll(o->fds, o->count + 1, until == UINT64_MAX ? -1 : until > now ? (int)((until - now + 999999) / 1000000) : 0) < 0)
             (void)poll(NULL, 0, 100); /* no memory for it */
     }
+    tool_spare_free();
     return NULL;
 }
 

@@ -369,8 +369,10 @@ bool tool_spare_begin(void)
 
 bool tool_spare_end(void)
 {
+    bool whole = spare.begun && !spare.lacked;
+
     spare.begun = false;
-    return !spare.lacked;
+    return whole;
 }
 
 void tool_spare_free(void)

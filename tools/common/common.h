@@ -159,7 +159,7 @@ void tool_print_version(const char *program);
 /* Memory in reserve for a thread that must not end its program for want of it, such as one that answers others. It is taken when
  * there is no other: one part by whatever fails well without, jansson's (tool_spare_json), the other by the malloc family below.
  * 1 tool_spare_begin fills it up: false, there is no memory, and what needs some is not to be begun.
- * 2 tool_spare_end: false, something was lacking, so that what was made meanwhile is not whole.
+ * 2 tool_spare_end: false, it was not begun, or something was lacking, so that what was made meanwhile is not whole.
  * Each thread has its own. It is not touched before it is needed, so it takes no memory but on paper. */
 AP_MUST_CHECK bool tool_spare_begin(void);
 bool tool_spare_end(void);
