@@ -109,6 +109,7 @@ print('taken', flush=True)
 time.sleep(600)" >"$folder/taken" & taker=$!
 until_true grep -q taken "$folder/taken"
 start "$folder/next" apiaryd --config "$config" --listen off
+next=$last
 until_true grep -q "of 'second' are not served: 127.0.0.1:$second: Address already in use; it is tried again" "$folder/next"
 port=$first
 until_true status_of 200 /health
@@ -118,6 +119,17 @@ wait "$taker" 2>/dev/null
 port=$second
 until_true status_of 200 /health
 [ "$(grep -c 'Address already in use' "$folder/next")" -eq 1 ] || fail 'a busy port is told again and again'
+
+# ---- open to others: Hosts are judged as the coordinator judges them
+
+kill -KILL "$next"
+wait "$next" 2>/dev/null
+configure 0.0.0.0:0 127.0.0.1:0
+start "$folder/wide" apiaryd --config "$config" --listen off --hosts other
+until_true grep -q "of 'first' are served" "$folder/wide"
+port=$(sed -n "s|.*of 'first' are served on http://0.0.0.0:\([0-9]*\)/.*|\1|p" "$folder/wide")
+for host in other:80 10.1.2.3 "$(uname -n)"; do until_true status_of 200 --header "Host: $host" /health; done
+expect 0 "the Host is 'evil.org'" body_of --header 'Host: evil.org' /metrics
 
 # ---- the file
 

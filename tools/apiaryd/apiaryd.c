@@ -256,7 +256,8 @@ static struct own *apiaryd_serve_own(apiary_t *a, const char *name, const struct
     char why[HTTP_WHY];
     struct own *own;
 
-    if (!own_start(a, name, duties->deployment, &own, why)) ap_log(4, "HTTP of single services is not served: %s", why);
+    if (!own_start(a, name, duties->hosts, duties->deployment, &own, why))
+        ap_log(4, "HTTP of single services is not served: %s", why);
     return own;
 }
 

@@ -304,8 +304,7 @@ static void http_free(struct http *h)
     free(h);
 }
 
-/* The machine's own name and those that the operator gave, with a space between. */
-static char *http_hosts(const char *given)
+char *http_hosts(const char *given)
 {
     char own[256] = "", *ret;
 

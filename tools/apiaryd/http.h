@@ -58,6 +58,8 @@ struct http_options {
 /* NULL, and a sentence in `why`: there is no thread. */
 struct http *http_start(apiary_t *a, const struct http_options *o, char why[HTTP_WHY]);
 void http_stop(struct http *h); /* NULL is allowed */
+/* This machine's own name and those that are given as http_options has them, with a space between. To be freed. */
+char *http_hosts(const char *given);
 
 /* ---- http_answer.c: the bodies ----------------------------------------------------------------------------- */
 

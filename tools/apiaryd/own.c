@@ -40,7 +40,7 @@ struct own_server {
 
 struct own {
     apiary_t *a;
-    char *segment;
+    char *segment, *hosts; /* hosts: as of http.h */
     int wake;
     pthread_t thread;
     uint32_t stop;
@@ -113,7 +113,8 @@ static void own_judge(const struct own_server *s, struct MHD_Connection *connect
     bool health = strcmp(path, "/health") == 0, metrics = strcmp(path, "/metrics") == 0;
     const struct request request = {.method = method, .path = health ? "/livez" : "/metrics",
                                     .host = own_header(connection, "Host"), .old = strcmp(version, "HTTP/1.0") == 0, .body = body,
-                                    .checked = ap_address_loopback(&s->address)};
+                                    .checked = true, .wide = !ap_address_loopback(&s->address),
+                                    .hosts = s->of->hosts, .site = own_header(connection, "Sec-Fetch-Site")};
 
     request_judge(&request, ret);
     if (ret->status == 200 && !health && !metrics)
@@ -289,6 +290,7 @@ static void own_free(struct own *o)
     if (o->wake >= 0) close(o->wake);
     free(o->fds);
     free(o->segment);
+    free(o->hosts);
     free(o);
 }
 
@@ -302,7 +304,8 @@ static void own_server(struct own *o, const struct ap_deployment_swarm *swarm)
     if (ap_address_read(swarm->listen, &s->address, &s->address_size) == 0) o->count++;
 }
 
-bool own_start(apiary_t *a, const char *segment, const struct ap_deployment *d, struct own **ret, char why[HTTP_WHY])
+bool own_start(apiary_t *a, const char *segment, const char *hosts, const struct ap_deployment *d, struct own **ret,
+               char why[HTTP_WHY])
 {
     size_t count = 0;
     struct own *o;
@@ -312,7 +315,7 @@ bool own_start(apiary_t *a, const char *segment, const struct ap_deployment *d, 
     for (size_t i = 0; d != NULL && i < d->swarm_count; i++) count += d->swarms[i].listen != NULL;
     if (count == 0) return true;
     o = tool_alloc(sizeof *o + count * sizeof o->servers[0]);
-    *o = (struct own){.a = a, .segment = tool_strdup(segment), .wake = ap_fd_event(),
+    *o = (struct own){.a = a, .segment = tool_strdup(segment), .hosts = http_hosts(hosts), .wake = ap_fd_event(),
                       .fds = tool_alloc((count + 1) * sizeof *o->fds)};
     for (size_t i = 0; i < d->swarm_count; i++)
         if (d->swarms[i].listen != NULL) own_server(o, &d->swarms[i]);

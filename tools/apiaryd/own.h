@@ -18,8 +18,9 @@
 
 struct own;
 /* Of each swarm of the deployment, which outlives it, that has an address. *ret is NULL where there is none. False, and a sentence
- * in `why`: there is no thread. */
-AP_MUST_CHECK bool own_start(apiary_t *a, const char *segment, const struct ap_deployment *d, struct own **ret, char why[HTTP_WHY]);
+ * in `why`: there is no thread. `hosts`: as in http_options. */
+AP_MUST_CHECK bool own_start(apiary_t *a, const char *segment, const char *hosts, const struct ap_deployment *d,
+                             struct own **ret, char why[HTTP_WHY]);
 void own_stop(struct own *o); /* NULL is allowed */
 
 /* own_answer.c: of a path that is "/health" or "/metrics". False: no memory. */
