@@ -228,7 +228,7 @@ static int dead_show(struct tool *t, int argc, char **argv)
 /* A command that does the same with several. */
 struct acting {
     const struct tool *t;
-    apiary_t *a;
+    struct operate_hands hands;
     operate_dead_fn act;
     const char *done;
     int rc; /* the last one that is not TOOL_OK */
@@ -239,7 +239,7 @@ static void act_on(void *user, uint64_t number)
     struct acting *acting = user;
     apiary_task_t task = {.generation = 0};
     char id[48] = "";
-    int r = acting->act(acting->a, number, &task);
+    int r = acting->act(&acting->hands, number, &task);
 
     if (r < 0) {
         acting->rc = tool_error(acting->t, r, r == APIARY_ESTALE ? "no such task in the dead set" : NULL, "number %" PRIu64,
@@ -263,9 +263,10 @@ static int dead_act(struct tool *t, const struct tool_usage *usage, operate_dead
     if (rc != TOOL_OK) return rc;
     rc = tool_attach(t, tool_segment(t, NULL), false, &a);
     if (rc != TOOL_OK) return rc;
-    acting = (struct acting){.t = t, .a = a, .act = act, .done = done, .rc = TOOL_OK};
+    acting = (struct acting){.t = t, .hands = {.a = a}, .act = act, .done = done, .rc = TOOL_OK};
     if (argc == 0) (void)operate_each(a, &f.by, UINT32_MAX, act_on, &acting);
     for (int i = 0; i < argc; i++) act_on(&acting, strtoull(argv[i], NULL, 10));
+    operate_end(&acting.hands);
     apiary_detach(a);
     return tool_finish(t, acting.rc);
 }

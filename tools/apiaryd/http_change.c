@@ -15,6 +15,7 @@ struct changing {
     const struct demand *d;
     apiary_t *a; /* of its own */
     operate_dead_fn act;
+    struct operate_hands hands;
     uint32_t matched, changed, down;
     int64_t left; /* tasks; -1: that is not asked */
     bool more;
@@ -109,7 +110,7 @@ static void change_one_dead(void *user, uint64_t number)
 {
     struct changing *c = user;
     apiary_task_t task = {.generation = 0};
-    int r = c->act(c->a, number, &task);
+    int r = c->act(&c->hands, number, &task);
     char text[24], id[48];
 
     snprintf(text, sizeof text, "%" PRIu64, number);
@@ -147,8 +148,10 @@ static void change_dead(struct changing *c)
         return;
     }
     c->act = v->route == REQUEST_RETRY ? operate_retry : operate_discard;
+    c->hands.a = c->a;
     if (d->all) c->more = operate_each(c->a, &f, DEMAND_MOST, change_one_dead, c);
     for (size_t i = 0; i < d->count; i++) change_one_dead(c, d->numbers[i]);
+    operate_end(&c->hands);
 }
 
 static const char *task_why_not(enum operate_task why, int error)

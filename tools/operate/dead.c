@@ -1,6 +1,7 @@
 /* tools/operate/dead.c - entries of the dead set: which ones, and what becomes of them. See operate.h. */
 #include <string.h>
 
+#include "core/text.h"
 #include "tools/operate/operate.h"
 
 bool operate_cause_known(const char *cause)
@@ -19,27 +20,56 @@ bool operate_takes(const struct operate_filter *f, const apiary_dead_t *d)
            (f->cause == NULL || strcmp(f->cause, view_dead_cause(d)) == 0) && d->died <= f->before;
 }
 
-int operate_retry(apiary_t *a, uint64_t number, apiary_task_t *ret)
+static void caller_end(struct operate_caller *c)
+{
+    apiary_detach(c->a);
+    c->a = NULL;
+}
+
+void operate_end(struct operate_hands *h)
+{
+    for (unsigned i = 0; i < OPERATE_CALLERS; i++)
+        if (h->callers[i].a != NULL) caller_end(&h->callers[i]);
+}
+
+/* A handle of that caller, "": of none. */
+static int caller_of(struct operate_hands *h, const char *name, apiary_t **ret)
+{
+    const apiary_attach_options_t options = {.struct_size = sizeof options, .kind = APIARY_TOOL,
+                                             .swarm = *name != '\0' ? name : NULL};
+    struct operate_caller *c = &h->callers[h->next];
+    int r;
+
+    for (unsigned i = 0; i < OPERATE_CALLERS; i++) {
+        if (h->callers[i].a == NULL || strcmp(h->callers[i].name, name) != 0) continue;
+        *ret = h->callers[i].a;
+        return 0;
+    }
+    if (c->a != NULL) caller_end(c);
+    r = apiary_attach_fd(apiary_segment_fd(h->a), &options, &c->a);
+    if (r < 0) return r;
+    h->next = (h->next + 1) % OPERATE_CALLERS;
+    ap_text_copy(c->name, name, sizeof c->name);
+    *ret = c->a;
+    return 0;
+}
+
+int operate_retry(struct operate_hands *h, uint64_t number, apiary_task_t *ret)
 {
     apiary_dead_t d = {.struct_size = sizeof d};
-    apiary_attach_options_t options = {.struct_size = sizeof options, .kind = APIARY_TOOL};
-    apiary_t *own = NULL;
-    int r = number > 0 ? apiary_dead_next(a, number - 1, &d) : 0;
+    apiary_t *caller;
+    int r = number > 0 ? apiary_dead_next(h->a, number - 1, &d) : 0;
 
     if (r < 0) return r;
     if (r == 0 || d.number != number) return APIARY_ESTALE;
-    options.swarm = d.caller[0] != '\0' ? d.caller : NULL;
-    r = apiary_attach_fd(apiary_segment_fd(a), &options, &own);
-    if (r < 0) return r;
-    r = apiary_dead_retry(own, number, ret);
-    apiary_detach(own);
-    return r;
+    r = caller_of(h, d.caller, &caller);
+    return r < 0 ? r : apiary_dead_retry(caller, number, ret);
 }
 
-int operate_discard(apiary_t *a, uint64_t number, apiary_task_t *ret)
+int operate_discard(struct operate_hands *h, uint64_t number, apiary_task_t *ret)
 {
     (void)ret;
-    return apiary_dead_discard(a, number);
+    return apiary_dead_discard(h->a, number);
 }
 
 bool operate_each(apiary_t *a, const struct operate_filter *f, uint32_t most, void (*one)(void *user, uint64_t number), void *user)

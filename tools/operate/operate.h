@@ -40,13 +40,25 @@ struct operate_filter {
 AP_MUST_CHECK bool operate_cause_known(const char *cause);
 AP_MUST_CHECK bool operate_takes(const struct operate_filter *f, const apiary_dead_t *d);
 
+/* With what several entries are acted on: the operator's handle, and those of the callers for which was delegated last, so that the
+ * segment is attached once for each of few callers, not for each entry. Zero but for `a`; operate_end detaches all but that. */
+#define OPERATE_CALLERS 4
+struct operate_hands {
+    apiary_t *a;
+    struct operate_caller {
+        apiary_t *a; /* NULL: the row is free */
+        char name[APIARY_NAME_MAX + 1];
+    } callers[OPERATE_CALLERS];
+    unsigned next; /* the row that gives way */
+};
+void operate_end(struct operate_hands *h);
 /* An action on an entry: 0, or an error; APIARY_ESTALE: there is no such entry (any more). */
-typedef int (*operate_dead_fn)(apiary_t *a, uint64_t number, apiary_task_t *ret);
+typedef int (*operate_dead_fn)(struct operate_hands *h, uint64_t number, apiary_task_t *ret);
 /* Delegates it anew for the service that it was delegated for, since the rules of its capability are those for that caller; *ret is
  * the new task. */
-int operate_retry(apiary_t *a, uint64_t number, apiary_task_t *ret);
+int operate_retry(struct operate_hands *h, uint64_t number, apiary_task_t *ret);
 /* Takes it out for good. *ret is left alone. */
-int operate_discard(apiary_t *a, uint64_t number, apiary_task_t *ret);
+int operate_discard(struct operate_hands *h, uint64_t number, apiary_task_t *ret);
 
 /* Calls `one` for each number that the filter takes, up to the newest of now: what is entered meanwhile waits. At most `most` of
  * them. True: there are more. */
