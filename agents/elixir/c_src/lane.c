@@ -68,6 +68,7 @@ struct lane *lane_of_thread(ErlNifEnv *env, struct handle *h, int *error)
 
     enif_mutex_lock(h->lock);
     for (lane = h->lanes; lane != NULL && !pthread_equal(lane->thread, pthread_self()); lane = lane->next) {}
+    if (lane != NULL) enif_keep_resource(lane); /* for the handle may be closed by another thread meanwhile */
     enif_mutex_unlock(h->lock);
     if (lane != NULL) return lane;
     lane = lane_new(env, h, error); /* only this thread makes this lane */
@@ -77,6 +78,7 @@ struct lane *lane_of_thread(ErlNifEnv *env, struct handle *h, int *error)
     if (!closed) {
         lane->next = h->lanes;
         h->lanes = lane; /* which owns it */
+        enif_keep_resource(lane);
     }
     enif_mutex_unlock(h->lock);
     if (!closed) return lane;

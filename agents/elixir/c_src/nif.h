@@ -79,7 +79,8 @@ bool nif_thread(void *(*run)(void *), void *user);            /* a thread of its
 
 /* lane.c */
 bool lane_init(ErlNifEnv *env);
-struct lane *lane_of_thread(ErlNifEnv *env, struct handle *h, int *error); /* the caller has entered the handle */
+/* The caller has entered the handle, and releases the lane. */
+struct lane *lane_of_thread(ErlNifEnv *env, struct handle *h, int *error);
 void lane_stop(ErlNifEnv *env, struct lane *lane); /* the handle is closed: no descriptor is watched any more */
 void lane_orphan(struct lane *lane, apiary_task_t id);                      /* under its lock */
 

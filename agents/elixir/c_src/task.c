@@ -171,12 +171,13 @@ NIF(nif_task_delegate)
     if (rc == 0 && (options.flags & APIARY_DETACH) == 0) {
         t = enif_alloc_resource(task_type, sizeof *t);
         *t = (struct task){.lane = lane, .id = id};
-        enif_keep_resource(lane);
+        lane = NULL; /* the task has it now */
         enif_self(env, &self);
         enif_monitor_process(env, t, &self, &t->owner);
         ret = enif_make_tuple2(env, nif_ok, enif_make_resource(env, t));
         enif_release_resource(t);
     }
+    if (lane != NULL) enif_release_resource(lane);
     handle_leave(h);
     free(capability);
     return ret;
