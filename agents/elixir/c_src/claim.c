@@ -119,9 +119,7 @@ static void *claim_run(void *user)
 
     do {
         rc = apiary_claim(c->handle->a, c->key, c->ttl, &c->options, &got);
-        enif_mutex_lock(c->handle->lock);
-        closed = c->handle->closed;
-        enif_mutex_unlock(c->handle->lock);
+        closed = handle_closed(c->handle);
     } while (rc == APIARY_EINTERRUPTED && !closed);
     if (rc == 0) claim_got(c, got.token);
     enif_mutex_lock(c->lock);

@@ -47,6 +47,16 @@ bool handle_enter(struct handle *h)
     return open;
 }
 
+bool handle_closed(struct handle *h)
+{
+    bool closed;
+
+    enif_mutex_lock(h->lock);
+    closed = h->closed;
+    enif_mutex_unlock(h->lock);
+    return closed;
+}
+
 void handle_use(struct handle *h)
 {
     enif_mutex_lock(h->lock);

@@ -73,6 +73,7 @@ static inline ERL_NIF_TERM nif_or_badarg(ErlNifEnv *env, ERL_NIF_TERM term)
 bool handle_init(ErlNifEnv *env);
 struct handle *handle_get(ErlNifEnv *env, ERL_NIF_TERM term); /* NULL: it is none */
 bool handle_enter(struct handle *h);                          /* false: it is closed */
+bool handle_closed(struct handle *h);
 void handle_use(struct handle *h);                            /* by one who uses it already */
 void handle_leave(struct handle *h);
 bool nif_thread(void *(*run)(void *), void *user);            /* a thread of its own that nobody joins */

@@ -114,7 +114,7 @@ struct told *task_look(ErlNifEnv *env, struct lane *lane)
 
     for (; t != NULL; t = next) {
         apiary_result_t result = {.struct_size = sizeof result};
-        int rc = t->lane->handle->closed ? APIARY_ESTALE : apiary_poll(lane->handle->a, t->id, &result);
+        int rc = handle_closed(lane->handle) ? APIARY_ESTALE : apiary_poll(lane->handle->a, t->id, &result);
 
         next = t->after;
         if (rc == APIARY_ENOTREADY) continue;
@@ -223,6 +223,8 @@ static ERL_NIF_TERM task_ask(ErlNifEnv *env, struct task *t, ERL_NIF_TERM ref, u
     apiary_result_t result = {.struct_size = sizeof result};
     int rc = t->collected ? APIARY_ESTALE : t->error != 0 ? t->error : task_poll_for(t, spin, &result);
 
+    /* Who closes the handle looks at the armed tasks once: one that was armed after that would be waited for for ever. */
+    if (rc == APIARY_ENOTREADY && !t->armed && handle_closed(t->lane->handle)) rc = APIARY_ESTALE;
     if (rc == APIARY_ENOTREADY) {
         if (enif_is_identical(ref, nif_nil)) return nif_fail(env, rc);
         return task_arm(env, t, ref) ? task_armed : nif_fail(env, APIARY_ENOBLOCK);

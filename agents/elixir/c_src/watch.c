@@ -79,10 +79,7 @@ static bool watch_over(struct watch *w)
     enif_mutex_lock(w->lock);
     over = w->stopped;
     enif_mutex_unlock(w->lock);
-    enif_mutex_lock(w->handle->lock);
-    over = over || w->handle->closed;
-    enif_mutex_unlock(w->handle->lock);
-    return over;
+    return over || handle_closed(w->handle);
 }
 
 static void *watch_serve(void *user)
