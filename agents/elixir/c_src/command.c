@@ -8,7 +8,7 @@
 
 struct command {
     struct command *next;
-    enum { COMMAND_DELEGATE, COMMAND_LOCAL, COMMAND_PART } kind;
+    enum { COMMAND_DELEGATE, COMMAND_LOCAL, COMMAND_PART, COMMAND_ANSWERED } kind;
     struct agent *agent; /* kept */
     struct job *job;     /* kept; NULL: for no task */
     char *capability;
@@ -71,6 +71,11 @@ void command_as_part(struct command *c)
     c->kind = COMMAND_PART;
 }
 
+void command_answered(struct command *c)
+{
+    c->kind = COMMAND_ANSWERED;
+}
+
 void command_local(struct command *c)
 {
     c->kind = COMMAND_LOCAL;
@@ -109,8 +114,11 @@ static struct command *commands_take(struct agent *agent)
     return c;
 }
 
+static void parts_refuse(struct agent *agent, const apiary_job_t *handle, int error);
+
 void commands_refuse(struct agent *agent)
 {
+    parts_refuse(agent, NULL, APIARY_ESHUTDOWN);
     for (struct command *c = commands_take(agent), *next; c != NULL; c = next) {
         next = c->next;
         command_reply(c, nif_fail(c->env, APIARY_ESHUTDOWN));
@@ -142,27 +150,66 @@ static void command_delegate(struct command *c)
         command_reply(c, enif_make_tuple2(c->env, nif_ok, nif_bytes(c->env, NULL, 0)));
 }
 
+/* ---- parts ------------------------------------------------------------------------------------------------------ */
+
+/* Those of the job that wait, or with NULL all, in their order. */
+static struct command *parts_take(struct agent *agent, const apiary_job_t *handle)
+{
+    struct command **at = &agent->behind, *taken = NULL, **last = &taken;
+
+    while (*at != NULL) {
+        struct command *c = *at;
+        if (handle != NULL && c->job->job != handle) {
+            at = &c->next;
+            continue;
+        }
+        *at = c->next;
+        c->next = NULL;
+        *last = c;
+        last = &c->next;
+    }
+    return taken;
+}
+
+static void parts_refuse(struct agent *agent, const apiary_job_t *handle, int error)
+{
+    for (struct command *c = parts_take(agent, handle), *next; c != NULL; c = next) {
+        next = c->next;
+        command_reply(c, nif_fail(c->env, error));
+    }
+}
+
 static void command_part(struct command *c);
 
 static void part_again(void *user, apiary_job_t *handle)
 {
-    struct command *c = user;
-
-    (void)handle;
-    c->job->part = NULL;
-    command_part(c);
+    for (struct command *c = parts_take(user, handle), *next; c != NULL; c = next) {
+        next = c->next;
+        command_part(c);
+    }
 }
 
+/* A part comes behind those of its job that wait already. */
 static void command_part(struct command *c)
 {
-    struct job *job = c->job;
-    int rc = apiary_job_part(job->job, c->body, c->size);
+    struct command **at = &c->agent->behind;
+    apiary_job_t *job = c->job->job;
+    int rc;
 
-    if (rc == APIARY_EBEHIND) rc = apiary_job_part_ready(job->job, part_again, c) == 0 ? APIARY_EBEHIND : APIARY_ESTALE;
-    if (rc == APIARY_EBEHIND)
-        job->part = c; /* its job's reference is one more than the job's own process has */
-    else
+    while (*at != NULL && (*at)->job != c->job) at = &(*at)->next;
+    rc = *at != NULL ? APIARY_EBEHIND : apiary_job_part(job, c->body, c->size);
+    if (rc == APIARY_EBEHIND && *at == NULL) {
+        /* For a task that nobody wants any more the wait would be over at once, and the window as full. */
+        if (apiary_job_cancelled(job)) rc = APIARY_ECANCELLED;
+        else if (apiary_job_part_ready(job, part_again, c->agent) < 0) rc = APIARY_ESTALE;
+    }
+    if (rc != APIARY_EBEHIND) {
         command_reply(c, rc < 0 ? nif_fail(c->env, rc) : nif_ok);
+        return;
+    }
+    while (*at != NULL) at = &(*at)->next;
+    c->next = NULL;
+    *at = c;
 }
 
 void commands_run(void *user, uint32_t events)
@@ -176,9 +223,13 @@ void commands_run(void *user, uint32_t events)
     }
     for (struct command *c = commands_take(agent), *next; c != NULL; c = next) {
         next = c->next;
-        if (c->kind == COMMAND_PART)
+        if (c->kind == COMMAND_PART) {
             command_part(c);
-        else
+        } else if (c->kind == COMMAND_ANSWERED) {
+            parts_refuse(agent, c->job->job, APIARY_ESTALE);
+            command_free(c);
+        } else {
             command_delegate(c);
+        }
     }
 }

@@ -72,15 +72,31 @@ void job_arrived(void *state, apiary_job_t *handle)
     enif_release_resource(job);
 }
 
-static int job_answer(struct job *job, int failed, const void *data, size_t size)
+/* A job that has its answer calls nobody who waits to send a part of it: its worker tells them, or has told them at the agent's
+ * end. */
+static void job_answered(ErlNifEnv *env, struct job *job)
 {
-    bool first;
+    struct command *c = command_new(env, job->agent, job, nif_nil);
+
+    if (c == NULL) return; /* they are told when the agent ends */
+    command_answered(c);
+    if (!command_give(c)) command_free(c);
+}
+
+static int job_answer(ErlNifEnv *env, struct job *job, int failed, const void *data, size_t size)
+{
+    bool first, parted;
+    int rc;
 
     enif_mutex_lock(job->lock);
     first = !job->answered;
+    parted = job->parted;
     job->answered = true;
     enif_mutex_unlock(job->lock);
-    return first ? apiary_job_finish_from_thread(job->job, failed, data, size) : APIARY_ESTALE;
+    if (!first) return APIARY_ESTALE;
+    rc = apiary_job_finish_from_thread(job->job, failed, data, size);
+    if (parted) job_answered(env, job);
+    return rc;
 }
 
 /* job_reply(Job, Body) -> ok | {error, _}: the first answer counts. */
@@ -92,7 +108,7 @@ NIF(nif_job_reply)
 
     (void)argc;
     if (job == NULL || !enif_inspect_iolist_as_binary(env, argv[1], &body)) return enif_make_badarg(env);
-    rc = job_answer(job, 0, body.data, body.size);
+    rc = job_answer(env, job, 0, body.data, body.size);
     return rc < 0 ? nif_fail(env, rc) : nif_ok;
 }
 
@@ -109,7 +125,7 @@ NIF(nif_job_fail)
     if (job == NULL || !enif_get_int(env, argv[1], &code) || code <= 0 || !enif_inspect_iolist_as_binary(env, argv[2], &text))
         return enif_make_badarg(env);
     if (nif_get_time(env, argv[3], &after)) (void)apiary_job_retry(job->job, after);
-    rc = job_answer(job, code, text.data, text.size);
+    rc = job_answer(env, job, code, text.data, text.size);
     return rc < 0 ? nif_fail(env, rc) : nif_ok;
 }
 
@@ -187,10 +203,16 @@ NIF(nif_job_part)
 {
     struct job *job = job_of(env, argv[0]);
     struct command *c;
+    bool answered;
     int rc = 0;
 
     (void)argc;
     if (job == NULL) return enif_make_badarg(env);
+    enif_mutex_lock(job->lock);
+    answered = job->answered;
+    job->parted = true; /* so whoever answers after this has the worker tell who waits */
+    enif_mutex_unlock(job->lock);
+    if (answered) return nif_fail(env, APIARY_ESTALE);
     c = command_new(env, job->agent, job, argv[2]);
     if (c == NULL) return nif_fail(env, APIARY_ENOBLOCK);
     if (!command_read(env, c, enif_make_list(env, 0), argv[1], enif_make_list(env, 0), &rc) || rc < 0) {

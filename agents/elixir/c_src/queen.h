@@ -14,6 +14,7 @@ struct agent { /* a resource; the runtime's agent keeps it from its `create` to 
     apiary_agent_t *agent; /* NULL: it has not been created yet, or is destroyed */
     int bell;              /* an eventfd that its worker watches: commands wait */
     struct command *first, *last;
+    struct command *behind; /* parts that wait for their readers, the worker's */
     struct agent *next; /* of those that wait to be created */
 };
 
@@ -22,7 +23,7 @@ struct job { /* a resource: one task in the hands of a process */
     apiary_job_t *job;
     ErlNifMutex *lock;
     bool answered;
-    struct command *part; /* that waits for the reader, the worker's */
+    bool parted; /* it has sent parts, of which one may wait */
 };
 
 extern const apiary_agent_kind_t agent_kind_beam;
@@ -33,6 +34,7 @@ struct command *command_new(ErlNifEnv *env, struct agent *agent, struct job *job
 bool command_read(ErlNifEnv *env, struct command *c, ERL_NIF_TERM capability, ERL_NIF_TERM body, ERL_NIF_TERM options,
                   int *error);
 void command_as_part(struct command *c);
+void command_answered(struct command *c); /* its job's parts that wait are lost: nobody waits for it itself */
 void command_local(struct command *c); /* to an agent of the same swarm */
 bool command_give(struct command *c);
 void command_free(struct command *c);

@@ -223,7 +223,7 @@ static ERL_NIF_TERM task_ask(ErlNifEnv *env, struct task *t, ERL_NIF_TERM ref, u
     apiary_result_t result = {.struct_size = sizeof result};
     int rc = t->collected ? APIARY_ESTALE : t->error != 0 ? t->error : task_poll_for(t, spin, &result);
 
-    /* Who closes the handle looks at the armed tasks once: one that was armed after that would be waited for for ever. */
+    /* The end of a handle looks at the armed tasks once: a task that was armed after that would be waited for without end. */
     if (rc == APIARY_ENOTREADY && !t->armed && handle_closed(t->lane->handle)) rc = APIARY_ESTALE;
     if (rc == APIARY_ENOTREADY) {
         if (enif_is_identical(ref, nif_nil)) return nif_fail(env, rc);

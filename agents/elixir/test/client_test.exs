@@ -241,6 +241,25 @@ defmodule Apiary.ClientTest do
     assert {:error, %Error{name: :estale}} = Task.await(waiting, :infinity)
   end
 
+  test "a handle that ends amid calls" do
+    for round <- 1..20 do
+      name = :"amid_#{round}"
+      {:ok, ^name} = Apiary.attach(as: name)
+
+      callers = for _ <- 1..4, do: Task.async(fn -> refused(name) end)
+      assert nil == Task.yield(hd(callers), rem(round, 4))
+      :ok = Apiary.detach(name)
+      for one <- Task.await_many(callers, :infinity), do: assert({:error, %Error{name: :estale}} = one)
+    end
+  end
+
+  defp refused(name) do
+    with {:ok, task} <- Apiary.delegate("text.upper", "x", handle: name),
+         {:ok, "X"} <- Apiary.await(task) do
+      refused(name)
+    end
+  end
+
   test "an observer, and a segment that is not there" do
     assert {:ok, :looks} = Apiary.attach(as: :looks, read_only: true)
     assert {:ok, [_]} = Apiary.discover("text.upper", handle: :looks)

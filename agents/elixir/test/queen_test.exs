@@ -19,7 +19,7 @@ defmodule Apiary.QueenTest do
   defmodule All do
     use Apiary.Queen,
       service: :all_service,
-      capabilities: ["all.echo", :fails, :raises, :exits, :loops, :waits, :child, :parts, :retried, :badly, :pid],
+      capabilities: ["all.echo", :fails, :raises, :exits, :loops, :waits, :child, :parts, :ahead, :retried, :badly, :pid],
       agents: [:main, Counter],
       version: "2.1",
       tags: [:test]
@@ -50,7 +50,20 @@ defmodule Apiary.QueenTest do
       {:ok, nil}
     end
 
+    def handle_task(:ahead, _, job) do
+      send(:ahead_test, {:job, job})
+      send(:ahead_test, {:over, ahead(job)})
+      {:ok, nil}
+    end
+
     def handle_task(:retried, _, job), do: if(job.attempt < 3, do: {:retry, 1, "not yet"}, else: {:ok, job.attempt})
+
+    defp ahead(job) do
+      with :ok <- Job.part(job, String.duplicate("x", 8000)) do
+        send(:ahead_test, :sent)
+        ahead(job)
+      end
+    end
   end
 
   setup_all do
@@ -139,6 +152,40 @@ defmodule Apiary.QueenTest do
   defp parts do
     task = Apiary.delegate!(:parts, :erlang.term_to_binary(3), content: :raw)
     Apiary.await(task)
+  end
+
+  test "a part that waits for its reader ends with its task, and when that is cancelled" do
+    Process.register(self(), :ahead_test)
+    {job, reader} = ahead()
+    assert :ok = Apiary.NIF.job_reply(job.resource, "")
+    assert_receive {:over, {:error, %Error{name: :estale}}}, 60_000
+    Port.close(reader)
+
+    {job, reader} = ahead()
+    {slot, epoch, generation} = job.task
+    id = Enum.map_join([slot, epoch, generation], "-", &String.downcase(Integer.to_string(&1, 16)))
+    assert {_, 0} = System.cmd("apiary", ["task", "cancel", id])
+    assert_receive {:over, {:error, %Error{name: :ecancelled}}}, 60_000
+    Port.close(reader)
+  end
+
+  # A task that has sent what its reader has room for: the reader waits for a line.
+  defp ahead do
+    reader = "exec 3<&0; apiary delegate ahead --parts </dev/null 2>/dev/null | { read -r go <&3; cat >/dev/null; }"
+    port = Port.open({:spawn_executable, "/bin/sh"}, [:binary, args: ["-c", reader]])
+    assert_receive {:job, job}, 60_000
+    assert_receive :sent, 60_000
+    no_more()
+    {job, port}
+  end
+
+  # Where it is too early for that the test shows less.
+  defp no_more do
+    receive do
+      :sent -> no_more()
+    after
+      300 -> :ok
+    end
   end
 
   test "the queen's own interface", %{queen: queen} do
