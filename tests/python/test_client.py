@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import unittest
+import weakref
 
 import apiary
 
@@ -184,11 +185,36 @@ class Asyncio(unittest.IsolatedAsyncioTestCase):
         task = self.segment.delegate("words", b"one two three", parts=True)
         self.assertEqual([part async for part in task.aparts()], [b"one\n", b"two\n", b"three\n"])
 
+    async def test_who_waits_is_told_when_the_segment_is_closed(self):
+        tasks = [self.segment.delegate("hang", parts=True, timeout=3600) for _ in range(4)]
+        waiting = [asyncio.ensure_future(task) for task in tasks[1:]]
+        waiting.append(asyncio.ensure_future(tasks[0].aparts().__anext__()))
+        await asyncio.sleep(0)
+        await asyncio.to_thread(self.segment.close)
+        for ended in await asyncio.gather(*waiting, return_exceptions=True):
+            self.assertIsInstance(ended, apiary.ESTALE)
+        for task in tasks:
+            subprocess.run(["apiary", "task", "cancel", task.id], check=True, stdout=subprocess.DEVNULL)
+
     async def test_a_task_of_another_thread_is_refused(self):
         task = await asyncio.to_thread(self.segment.delegate, "echo", b"x")
         with self.assertRaises(RuntimeError):
             await task
         self.assertEqual(task.result(), b"x")
+
+
+class Loops(unittest.TestCase):
+    def test_a_loop_that_has_ended_is_kept_by_nobody(self):
+        async def call():
+            self.assertEqual(await segment.acall("echo", b"x"), b"x")
+            return weakref.ref(asyncio.get_running_loop())
+
+        with apiary.attach() as segment:
+            before = len(os.listdir("/proc/self/fd"))
+            loops = [asyncio.run(call()) for _ in range(5)]
+            gc.collect()
+            self.assertEqual([loop() for loop in loops], [None] * 5)
+            self.assertLessEqual(len(os.listdir("/proc/self/fd")), before + 1)  # the segment's own of this thread
 
 
 class Shared(unittest.TestCase):

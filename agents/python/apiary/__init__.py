@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 import typing
 import weakref
@@ -76,11 +77,14 @@ _NOT_YET = object()
 
 
 class _Lane:
-    """What a loop waits for: one reader for all of it, by the descriptor of the loop's thread. No thread waits."""
+    """What a loop waits for: one reader for all of it, by the descriptor of the loop's thread. No thread waits.
 
-    def __init__(self, segment: _apiary.Segment, loop: asyncio.AbstractEventLoop) -> None:
-        self.fd = segment.lane_fd()
-        self.loop = loop
+    The descriptor is its own, so that a loop never has one that the segment has closed. It does not refer to its loop, whose key it is.
+    """
+
+    def __init__(self, segment: _apiary.Segment) -> None:
+        self.fd = os.dup(segment.lane_fd())
+        weakref.finalize(self, os.close, self.fd)
         self.waiting: dict[asyncio.Future[typing.Any], typing.Callable[[], typing.Any]] = {}
 
     def look(self) -> None:
@@ -103,16 +107,21 @@ class _Lane:
         value = probe()
         if value is not _NOT_YET:
             return value
+        loop = asyncio.get_running_loop()
         if not self.waiting:
-            self.loop.add_reader(self.fd, self.look)
-        future = self.loop.create_future()
+            loop.add_reader(self.fd, self.look)
+        future = loop.create_future()
         self.waiting[future] = probe
         try:
             return await future
         finally:
             del self.waiting[future]
             if not self.waiting:
-                self.loop.remove_reader(self.fd)
+                loop.remove_reader(self.fd)
+
+    def end(self) -> None:
+        """Its segment is closed: those who wait find it so."""
+        os.write(self.fd, (1).to_bytes(8, sys.byteorder))
 
 
 class Task:
@@ -327,6 +336,8 @@ class Segment:
 
     def close(self) -> None:
         self._segment.close()
+        for lane in list(self._lanes.values()):
+            lane.end()
 
     def __enter__(self) -> Segment:
         return self
@@ -338,7 +349,7 @@ class Segment:
         loop = asyncio.get_running_loop()
         lane = self._lanes.get(loop)
         if lane is None:
-            lane = self._lanes[loop] = _Lane(self._segment, loop)
+            lane = self._lanes[loop] = _Lane(self._segment)
         return lane
 
 
