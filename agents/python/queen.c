@@ -83,6 +83,7 @@ static int queen_begin(py_queen *q, apiary_swarm_description_t *swarm)
     int r = 1;
     q->serving = serving_new(count);
     if (names == NULL || agents == NULL || q->serving == NULL) PyErr_NoMemory();
+    else if (swarm->workers == 0) PyErr_SetString(PyExc_ValueError, "workers: 1 or more");
     else if (names_count == 0) PyErr_SetString(PyExc_TypeError, "agents: a tuple of (name, capabilities, concurrency, terms)");
     else if (describe(q, agents, names, names_count + 1, swarm->workers) == 0 && py_segment_enter(q->segment) == 0) {
         swarm->agents = agents;

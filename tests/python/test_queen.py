@@ -119,6 +119,10 @@ class QueenInPython(unittest.TestCase):
         for answer in answers:
             self.assertEqual(answer, [b"A%d" % i for i in range(50)])
 
+    def test_a_queen_has_a_worker_at_least(self):
+        with self.assertRaisesRegex(ValueError, "workers"):
+            apiary.Queen("no_workers_service", apiary.agent("py.none")(lambda job: None), workers=0)
+
     def test_in_this_process(self):
         @apiary.agent("here.double")
         def double(job):
