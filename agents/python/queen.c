@@ -230,12 +230,12 @@ static apiary_job_t *job_unviewed(py_job *j)
 static PyObject *job_reply(PyObject *self, PyObject *args)
 {
     py_job *j = (py_job *)self;
+    apiary_job_t *job = job_unviewed(j);
     Py_buffer data;
     int r;
-    if (!PyArg_ParseTuple(args, "y*", &data)) return NULL;
-    apiary_job_t *job = j->job;
+    if (job == NULL || !PyArg_ParseTuple(args, "y*", &data)) return NULL;
     /* The data may be the request itself: it is copied before that goes. */
-    r = job != NULL ? apiary_job_finish_from_thread(job, 0, data.buf, (size_t)data.len) : APIARY_ESTALE;
+    r = apiary_job_finish_from_thread(job, 0, data.buf, (size_t)data.len);
     j->job = NULL;
     PyBuffer_Release(&data);
     if (r < 0) return py_raise(r);

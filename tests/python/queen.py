@@ -23,6 +23,24 @@ def fails(job):
     raise apiary.Fail("no such thing", 404, retry=False)
 
 
+@apiary.agent("py.stale")
+def stale(job):
+    raise apiary.ESTALE("a claim of its own")
+
+
+kept = []
+
+
+@apiary.agent("py.keep")
+def keep(job):
+    kept.append(job.view())
+
+
+@apiary.agent("py.kept")
+def let_go(job):
+    return kept.pop()
+
+
 @apiary.agent("py.exit")
 def exits(job):
     sys.exit(3)
@@ -77,7 +95,7 @@ def asks(job):
 
 def main():
     logging.basicConfig(level=logging.INFO)
-    agents = (upper, raises, fails, exits, parts, flood, coroutine, hang, view, echo, facts, asks)
+    agents = (upper, raises, fails, stale, keep, let_go, exits, parts, flood, coroutine, hang, view, echo, facts, asks)
     apiary.Queen(sys.argv[1], *agents, instance=sys.argv[2], workers=2).serve()
 
 

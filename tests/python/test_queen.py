@@ -62,6 +62,7 @@ class QueenInPython(unittest.TestCase):
         self.assertEqual(call("py.upper2", b""), b"")
         self.assertEqual(self.refused("py.raise", b"a reason", retry="2,backoff=1ms"), ("ValueError: a reason", 500, 2))
         self.assertEqual(self.refused("py.fail", retry="5,backoff=1ms"), ("no such thing", 404, 1))
+        self.assertEqual(self.refused("py.stale"), ("ESTALE: a claim of its own", 500, 1))
         self.assertEqual(self.refused("py.exit"), ("SystemExit: 3", 500, 1))
         self.assertEqual(list(self.segment.delegate("py.parts", b"a b c", parts=True).parts()), [b"a", b"b", b"c"])
         self.assertEqual(call("py.parts", b"a b c"), b"abc")
@@ -69,6 +70,12 @@ class QueenInPython(unittest.TestCase):
         body = bytes(range(256)) * 500
         self.assertEqual(call("py.view", body), b"%d" % sum(body))
         self.assertEqual(call("py.echo", body), body)
+        # A task whose request somebody still views has no end before that.
+        kept = self.segment.delegate("py.keep", body)
+        until(lambda: any("a view of the request is still there" in line for line in self.log))
+        self.assertIsNone(kept.poll())
+        self.assertEqual(call("py.kept"), body)
+        self.assertEqual(kept.wait().error, "APIARY_EAGENT")
         self.assertEqual(call("py.facts", timeout=20), b"py.facts asking_service 1 True %d" % queen.pid)
         self.assertEqual(call("py.asks", b"in turn"), b"IN TURN")
 

@@ -170,9 +170,9 @@ class Queen:
                 for part in answer:
                     job.part(part)
                 answer = None
-            task.reply(answer.encode() if isinstance(answer, str) else b"" if answer is None else answer)
-        except ESTALE:
-            pass  # it has its end already, and the log says so
+            answer = _answer(answer)
+            with contextlib.suppress(ESTALE):  # it has its end already, and the log says so
+                task.reply(answer)
         except BaseException as why:  # noqa: BLE001 SystemExit, too: one task does not end a queen
             _failed(task, why)
 
@@ -202,6 +202,13 @@ class Queen:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def _answer(value: typing.Any) -> bytes | bytearray:
+    """What a handler has returned, copied where it may be a view of the request: that is to go before the answer."""
+    if isinstance(value, (bytes, bytearray)):
+        return value
+    return value.encode() if isinstance(value, str) else b"" if value is None else bytes(memoryview(value))
 
 
 def _failed(task: _apiary.Job, why: BaseException) -> None:
