@@ -2,7 +2,8 @@
  * stable ABI of Python 3.11. A Python program sees apiary/__init__.py; here is only what that cannot do.
  *
  * THREADS  1 The GIL guards all fields here. It is released while a call waits.
- *          2 A wait comes back a few times a second to let signals be handled.
+ *          2 A wait comes back a few times a second to let signals be handled. Some do not, and hear no Ctrl-C: that for a claim,
+ *            which would lose its place in the line; a queen's start and stop; a part or a failure, which its worker takes.
  * LIFE     A segment is detached when it was closed, or nobody refers to it, and neither a call nor a result is using it. So a view
  *          of a result's bytes can be read as long as it exists.
  * FORK     In a child all calls raise EFORKED, and nothing that the parent has is given back.
@@ -24,7 +25,7 @@ typedef struct {
     size_t users;     /* calls under way, and results that are not released */
     int closing;
     apiary_task_t *orphans; /* tasks that nobody refers to, and that have not ended */
-    size_t orphan_count, orphan_room;
+    size_t orphan_count, orphan_room, orphan_next; /* next: to be looked at */
 } py_segment;
 
 /* Types and errors; each returns 0, or -1 with an exception. */

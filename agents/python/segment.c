@@ -105,10 +105,14 @@ void py_segment_orphan(py_segment *s, apiary_task_t task)
     s->orphans[s->orphan_count++] = task;
 }
 
+/* Some of them, in turn. */
 static void orphans_look(py_segment *s)
 {
-    for (size_t i = s->orphan_count, looks = 4; i-- > 0 && looks-- > 0;)
-        if (orphan_collect(s, s->orphans[i])) s->orphans[i] = s->orphans[--s->orphan_count];
+    for (size_t looks = s->orphan_count < 4 ? s->orphan_count : 4; looks > 0; looks--) {
+        if (s->orphan_next >= s->orphan_count) s->orphan_next = 0;
+        if (orphan_collect(s, s->orphans[s->orphan_next])) s->orphans[s->orphan_next] = s->orphans[--s->orphan_count];
+        else s->orphan_next++;
+    }
 }
 
 /* ---- delegation -------------------------------------------------------------------------------------------------- */
