@@ -170,6 +170,7 @@ static bool assign(struct ap_solver *s, int package, ap_set_t *set, const struct
 
 static void go_back(struct ap_solver *s, int level)
 {
+    s->work += s->count + s->assigned_count;
     for (size_t i = 0; i < s->count; i++) {
         set_all(&s->packages[i], s->packages[i].allowed, true);
         s->packages[i].decided = false;
@@ -314,8 +315,8 @@ static struct ap_incompat *learn(struct ap_solver *s, struct ap_incompat *incomp
     struct ap_incompat *given = incompat;
     struct satisfier last;
     while (incompat->count > 1 || (incompat->count == 1 && incompat->terms[0].package != 0)) {
-        if (!find_satisfier(s, incompat, &last)) {
-            if (s->error == 0) s->error = -EINVAL;
+        if (s->work > WORK_MOST || !find_satisfier(s, incompat, &last)) {
+            if (s->error == 0) s->error = s->work > WORK_MOST ? -E2BIG : -EINVAL;
             return NULL;
         }
         const struct ap_assignment *a = &s->assigned[last.at];
@@ -372,10 +373,11 @@ static bool propagate(struct ap_solver *s, int package)
 }
 
 /* The package that must be chosen and has the fewest versions left; -1: all are. */
-static int next_package(const struct ap_solver *s)
+static int next_package(struct ap_solver *s)
 {
     int best = -1;
     size_t least = 0;
+    s->work += s->count;
     for (size_t i = 0; i < s->count; i++) {
         const struct ap_package *p = &s->packages[i];
         if (p->decided || ap_set_has(p->allowed, p->count)) continue;
@@ -393,6 +395,7 @@ static struct ap_incompat *needs_of(struct ap_solver *s, int package, const char
     const struct ap_package *p = &s->packages[package];
     ap_set_t *from = take(s, p->words * sizeof *from);
     if (!from) return NULL;
+    s->work += p->count;
     for (size_t i = 0; i < p->count; i++) {
         const char *other =
             json_string_value(json_object_get(json_object_get(json_array_get(p->releases, i), "requires"), needs));

@@ -21,6 +21,7 @@ struct ap_incompat {
     const struct ap_incompat *left, *right; /* learned from these two; NULL: given */
     const char *needs, *requirement;        /* of a given one; needs NULL: that the request itself is met */
     int number;                             /* its sentence, once it is explained */
+    struct ap_incompat *above;              /* waits for this one's sentence */
     int count;
     struct ap_term terms[];
 };

@@ -9,8 +9,7 @@
 #define SENTENCES_MOST 40 /* the last ones, if there are more; each is numbered */
 
 struct explained {
-    struct ap_solver *solver;
-    FILE *out;
+    struct ap_incompat *last[SENTENCES_MOST]; /* in turn */
     int count;
 };
 
@@ -91,40 +90,59 @@ static void tell_one(FILE *out, const struct ap_solver *s, const struct ap_incom
     if (incompat->number > 0) fprintf(out, " (%d)", incompat->number);
 }
 
+static struct ap_incompat *unexplained(const struct ap_incompat *incompat)
+{
+    return incompat->left && incompat->number == 0 ? (struct ap_incompat *)incompat : NULL;
+}
+
+/* Numbers what leads to it, and it. A recursion would need a stack for what is learned of the longest search. */
 static void explain(struct explained *e, struct ap_incompat *incompat)
 {
-    if (!incompat->left || incompat->number > 0) return;
-    explain(e, (struct ap_incompat *)incompat->left);
-    explain(e, (struct ap_incompat *)incompat->right);
-    if (e->count++ > 0) fputc('\n', e->out);
-    fprintf(e->out, "%d. Since ", e->count);
-    tell_one(e->out, e->solver, incompat->left);
-    fputs(", and ", e->out);
-    tell_one(e->out, e->solver, incompat->right);
-    fputs(", ", e->out);
-    tell_one(e->out, e->solver, incompat);
-    fputc('.', e->out);
-    incompat->number = e->count;
+    while (incompat) {
+        struct ap_incompat *next = unexplained(incompat->left);
+        if (!next) next = unexplained(incompat->right);
+        if (next) {
+            next->above = incompat;
+            incompat = next;
+            continue;
+        }
+        e->last[e->count % SENTENCES_MOST] = incompat;
+        incompat->number = ++e->count;
+        incompat = incompat->above;
+    }
+}
+
+static void tell_sentence(FILE *out, const struct ap_solver *s, const struct ap_incompat *incompat)
+{
+    fprintf(out, "%d. Since ", incompat->number);
+    tell_one(out, s, incompat->left);
+    fputs(", and ", out);
+    tell_one(out, s, incompat->right);
+    fputs(", ", out);
+    tell_learned(out, s, incompat);
+    fputc('.', out);
 }
 
 char *ap_pubgrub_explain(struct ap_solver *s)
 {
     char *text = NULL;
     size_t size = 0;
-    struct explained e = {.solver = s, .out = open_memstream(&text, &size)};
-    if (!e.out) return NULL;
+    struct explained e = {.count = 0};
+    FILE *out = open_memstream(&text, &size);
+    if (!out) return NULL;
     if (s->failed->left)
         explain(&e, (struct ap_incompat *)s->failed);
     else
-        tell_given(e.out, s, s->failed);
-    bool failed = ferror(e.out) != 0;
-    if (fclose(e.out) != 0 || failed) {
+        tell_given(out, s, s->failed);
+    int first = e.count > SENTENCES_MOST ? e.count - SENTENCES_MOST : 0; /* the sentences at the end say most */
+    for (int i = first; i < e.count; i++) {
+        if (i > first) fputc('\n', out);
+        tell_sentence(out, s, e.last[i % SENTENCES_MOST]);
+    }
+    bool failed = ferror(out) != 0;
+    if (fclose(out) != 0 || failed) {
         free(text);
         return NULL;
     }
-    char *from = text; /* the sentences at the end say most */
-    for (int skipped = SENTENCES_MOST; skipped < e.count; skipped++)
-        from = strchr(from, '\n') + 1;
-    memmove(text, from, strlen(from) + 1);
     return text;
 }

@@ -234,6 +234,23 @@ Test(packages, an_impossible_search_ends)
     done();
 }
 
+/* Of a long way to the conflict the last forty sentences are told. */
+Test(packages, a_long_explanation_is_cut_at_its_beginning)
+{
+    char name[16], requires[80];
+    open_kind("packages", NULL);
+    for (int p = 0; p < 60; p++) {
+        snprintf(name, sizeof name, "q%d", p);
+        snprintf(requires, sizeof requires, "\"q%d\":\"%s 1.0.0\"", p + 1, p == 59 ? ">" : ">=");
+        publish(name, "1.0.0", requires);
+    }
+    publish("q60", "1.0.0", "");
+    fake_expect_failure(agent, "package_management", "{\"requires\":{\"q0\":\">= 1.0.0\"}}", 409,
+                        "21. Since every \"q0\" needs every \"q21\" (20), and ");
+    fake_expect_failure(agent, "package_management", "{\"requires\":{\"q0\":\">= 1.0.0\"}}", 409, "60. Since ");
+    done();
+}
+
 /* ---- security ---------------------------------------------------------------------------------------------------- */
 
 Test(signer, macs_are_compared_and_tokens_checked)
