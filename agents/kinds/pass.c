@@ -55,7 +55,8 @@ void ap_pass_on(struct ap_pass *p, apiary_job_t *job, struct ap_bytes *output)
         int r = apiary_job_part(job, output->data + from, size);
 
         if (r == 0) from += size;
-        else if (r == APIARY_EBEHIND) p->behind = apiary_job_part_ready(job, p->ready, p->user) == 0;
+        else if (r == APIARY_EBEHIND) /* nobody waits for a reader who has cancelled the task: the wait would be over at once */
+            p->behind = !apiary_job_cancelled(job) && apiary_job_part_ready(job, p->ready, p->user) == 0;
         else if (r == APIARY_ETOOLARGE && p->piece > PIECE_LEAST) p->piece /= 2; /* the window is a small one */
         else p->deaf = true;
         if (r == APIARY_EBEHIND && !p->behind) p->deaf = true;
