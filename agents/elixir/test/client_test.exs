@@ -260,6 +260,18 @@ defmodule Apiary.ClientTest do
     end
   end
 
+  test "a handle whose process is killed leaves nothing to the next one" do
+    contents = fn -> for {{Apiary.Content, handle}, _} <- :persistent_term.get(), do: handle end
+    {:ok, :killed} = Apiary.attach(as: :killed)
+    before = Apiary.Handle.get(:killed)
+    [{pid, _}] = Registry.lookup(Apiary.Names, :killed)
+    Process.exit(pid, :kill)
+    until(fn -> Apiary.Handle.get(:killed) != before end)
+    assert {:ok, "A"} = Apiary.call("text.upper", "a", handle: :killed)
+    refute before in contents.()
+    :ok = Apiary.detach(:killed)
+  end
+
   test "an observer, and a segment that is not there" do
     assert {:ok, :looks} = Apiary.attach(as: :looks, read_only: true)
     assert {:ok, [_]} = Apiary.discover("text.upper", handle: :looks)

@@ -23,6 +23,8 @@ defmodule Apiary.Handle do
 
     case Apiary.NIF.attach(options[:segment], Apiary.text(options[:name]), Apiary.text(options[:swarm]), kind) do
       {:ok, handle} ->
+        # One of this name whose process was killed has closed nothing.
+        if before = get(name), do: Apiary.Content.close(before)
         Apiary.Content.open(handle)
         :persistent_term.put({__MODULE__, name}, handle)
         {:ok, %{handle: handle, name: name}}
