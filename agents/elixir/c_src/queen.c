@@ -343,7 +343,8 @@ NIF(nif_queen_start)
     char message[1024] = "";
     apiary_queen_t *queen;
     ERL_NIF_TERM ret;
-    int rc;
+    bool entered;
+    int rc = APIARY_ESTALE;
 
     (void)argc;
     if (h == NULL || log == NULL || !enif_get_local_pid(env, argv[2], &log->pid) || !queen_description(env, argv[1], &d)) {
@@ -352,17 +353,16 @@ NIF(nif_queen_start)
         return enif_make_badarg(env);
     }
     d.swarm.log_user = log;
-    if (handle_enter(h)) {
+    entered = handle_enter(h);
+    if (entered) {
         queen_env = env;
         rc = apiary_queen_start(h->a, &d.swarm, message, sizeof message, &queen);
         queen_env = NULL;
-    } else {
-        rc = APIARY_ESTALE;
     }
     description_free(&d);
     if (rc == 0) return queen_started(env, h, queen, log->pid);
     ret = message[0] != '\0' ? nif_fail_text(env, rc, message, strlen(message), 0, 0) : nif_fail(env, rc);
-    if (rc != APIARY_ESTALE) handle_leave(h);
+    if (entered) handle_leave(h);
     free(log);
     return ret;
 }
