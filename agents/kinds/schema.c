@@ -39,7 +39,12 @@ const json_t *ap_schema(const char *text)
     for (p = *first; p && p->text != text; p = p->next) {}
     if (!p && (p = malloc(sizeof *p))) {
         *p = (struct parsed){*first, text, schema_parse(text)};
-        *first = p;
+        if (p->schema) {
+            *first = p;
+        } else { /* no memory: the next call tries it again */
+            free(p);
+            p = NULL;
+        }
     }
     pthread_mutex_unlock(&lock);
     return p ? p->schema : NULL;
