@@ -101,7 +101,8 @@ static int descend(int root, const char *path, size_t parts, bool make)
         }
         memcpy(part, path, size);
         part[size] = '\0';
-        if (make && mkdirat(fd, part, 0700) < 0 && errno != EEXIST) {
+        /* One that was made is to be there after a power failure: what is written below it is. */
+        if (make && (mkdirat(fd, part, 0700) < 0 ? errno != EEXIST : fsync(fd) < 0)) {
             int error = errno;
             close(fd);
             return -error;

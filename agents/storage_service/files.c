@@ -362,7 +362,7 @@ static void stat_file(struct files *f, apiary_job_t *job, const char *path)
                   "bytes", (json_int_t)st.st_size, "modified", (json_int_t)st.st_mtime);
 }
 
-static void rename_file(struct files *f, apiary_job_t *job, const char *from, const char *to)
+static int rename_once(const struct files *f, const char *from, const char *to)
 {
     const char *old_name, *new_name;
     int new_folder = -1, old_folder = ap_directory_parent(f->root, from, false, &old_name), error = old_folder;
@@ -374,6 +374,16 @@ static void rename_file(struct files *f, apiary_job_t *job, const char *from, co
                     : 0;
     if (old_folder >= 0) close(old_folder);
     if (new_folder >= 0) close(new_folder);
+    return error;
+}
+
+/* Another thread may have tidied the new folder away before the file is in it. Where the old one is missing, trying again ends
+ * soon. */
+static void rename_file(struct files *f, apiary_job_t *job, const char *from, const char *to)
+{
+    int error = -ENOENT;
+    for (int attempt = 0; attempt < 100 && error == -ENOENT; attempt++)
+        error = rename_once(f, from, to);
     ap_directory_tidy(f->root, error == 0 ? from : to); /* of one that failed: the folder that was made for it */
     if (error == -EEXIST)
         apiary_job_fail(job, AP_CODE_CONFLICT, "%s is there already", to);
