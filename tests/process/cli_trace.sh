@@ -87,14 +87,18 @@ assert last["worker_pid"] != lost["worker_pid"], j' || fail 'the JSON'
 
 # One in no trace stands alone. A trace that is not sampled tells of what failed.
 apiary delegate break.it >/dev/null 2>&1
-task=$(shmdump --json | python3 -c 'import json, sys; print([t["task"] for t in json.load(sys.stdin)["finished"] if t["capability"] == "break.it"][0])')
+# The caller has its result a moment before the worker has told of the end.
+broken() { task=$(shmdump --json | python3 -c 'import json, sys; print([t["task"] for t in json.load(sys.stdin)["finished"] if t["capability"] == "break.it"][0])' 2>/dev/null); }
+until_true broken
 expect 0 'a task in no trace.*' apiary trace "$task"
 apiary delegate break.it --traceparent 00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00 >/dev/null 2>&1
+until_true apiary trace 1af7651916cd43dd8448eb211c80319c >/dev/null
 expect 0 'is not sampled' apiary trace 1af7651916cd43dd8448eb211c80319c
 
 # What was overwritten is missing, and it says so.
 for i in $(seq 130); do echo "$i"; done | xargs -n 26 -P 2 sh -c 'for i; do apiary delegate break.it >/dev/null 2>&1; done; true' sh
 expect 1 'nothing is known of it' apiary trace "$trace"
 apiary delegate break.it --traceparent 00-2af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01 >/dev/null 2>&1
+until_true apiary trace 2af7651916cd43dd8448eb211c80319c >/dev/null
 expect 0 'older records +are overwritten' apiary trace 2af7651916cd43dd8448eb211c80319c
 exit $((failures > 0))
