@@ -60,11 +60,11 @@ while True:
             crowd[i].close()
             crowd[i] = connect()
         say(f"on {n}")
-        time.sleep(0.0025)
+        time.sleep(0.0025)  # LINT: the pace of the abuse, four hundred requests a second
     for s in crowd:
         s.close()
     say(f"off {n}")
-    time.sleep(0.01)
+    time.sleep(0.01)  # LINT: between two looks whether it is to go on
 END
 start "$folder/abuser" python3 "$folder/abuse.py" "$port" "$folder"
 abuser=$last

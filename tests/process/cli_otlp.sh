@@ -2,29 +2,9 @@
 # Spans of sampled traces over three services, as lines of OTLP JSON: each as the encoding wants it, children below their parents, and
 # a lost start below its task. Nothing of what is not sampled, and nothing else is recorded for it.
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
+. "$APIARY_SOURCE/tests/process/lib_chain.sh" || exit 1
 
-mkfifo "$folder/go" || exit 1
-printf '#!/bin/bash\nread -r line <"%s"\necho done\n' "$folder/go" >"$folder/waits"
-chmod +x "$folder/waits"
-cat >"$config" <<END
-meta_registry: {members: 32, lanes: 64, slow_task: 1h, trace_one_in: 1}
-swarms:
-  - service: outer
-    agents: [{name: gate, kind: gateway, capabilities: [api_gateway], config: {routes: [/deep=task_execution]}}]
-  - service: middle
-    agents: [{name: batch, kind: batch, capabilities: [task_execution]}]
-  - service: inner
-    agents:
-      - {name: waits, kind: exec, capabilities: [wait.here], config: {command: [$folder/waits]}}
-      - {name: breaks, kind: exec, capabilities: [break.it], config: {command: [/bin/false]}}
-END
-start "$folder/daemon" apiaryd --config "$config"
-until_true grep -q created "$folder/daemon"
-start "$folder/outer" apiary queen outer -c "$config"
-start "$folder/middle" apiary queen middle -c "$config"
-start "$folder/inner" apiary queen inner -c "$config"
-inner=$last
-until_true apiary wait --all -c "$config" --timeout 1s
+chain 'trace_one_in: 1'
 expect 64 'is for --otlp' apiary tap --output "$folder/x"
 expect 64 'is for --output' apiary tap --otlp --rotate 5
 start "$folder/spans" apiary tap --otlp --count 5

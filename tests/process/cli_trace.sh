@@ -2,33 +2,9 @@
 # The life of a task across three services: the chain of a sampled trace, while it runs, after its worker was killed in the middle,
 # after it has ended, and after its records are overwritten.
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
+. "$APIARY_SOURCE/tests/process/lib_chain.sh" || exit 1
 
-mkfifo "$folder/go" || exit 1
-cat >"$folder/waits" <<END
-#!/bin/bash
-read -r line <"$folder/go"
-echo done
-END
-chmod +x "$folder/waits"
-cat >"$config" <<END
-meta_registry: {members: 32, lanes: 64, slow_task: 1h, finished_rings: 2}
-swarms:
-  - service: outer
-    agents: [{name: gate, kind: gateway, capabilities: [api_gateway], config: {routes: [/deep=task_execution]}}]
-  - service: middle
-    agents: [{name: batch, kind: batch, capabilities: [task_execution]}]
-  - service: inner
-    agents:
-      - {name: waits, kind: exec, capabilities: [wait.here], config: {command: [$folder/waits]}}
-      - {name: breaks, kind: exec, capabilities: [break.it], config: {command: [/bin/false]}}
-END
-start "$folder/daemon" apiaryd --config "$config"
-until_true grep -q created "$folder/daemon"
-start "$folder/outer" apiary queen outer -c "$config"
-start "$folder/middle" apiary queen middle -c "$config"
-start "$folder/inner" apiary queen inner -c "$config"
-inner=$last
-until_true apiary wait --all -c "$config" --timeout 1s
+chain 'finished_rings: 2'
 
 trace=0af7651916cd43dd8448eb211c80319c
 expect 64 "'what' is neither a task's id nor a trace's" apiary trace what

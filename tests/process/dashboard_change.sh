@@ -3,27 +3,13 @@
 # the segment has then; the dialogs in both widths and both themes, and by keyboard.
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
 . "$APIARY_SOURCE/tests/process/lib_http.sh" || exit 1
+. "$APIARY_SOURCE/tests/process/lib_operated.sh" || exit 1
 type -P chromium >/dev/null || type -P chromium-browser >/dev/null || type -P google-chrome >/dev/null || {
     echo 'skipped: there is no Chromium (Debian: chromium)'
     exit 77
 }
 
-mkfifo "$folder/gate"
-cat >"$config" <<END
-meta_registry: {members: 64, lanes: 128, tasks: 512}
-swarms:
-  - service: text_service
-    queen: {instances: 2}
-    agents:
-      - {name: upper, kind: exec, capabilities: [text.upper], config: {command: [tr, a-z, A-Z]}}
-      - {name: fails, kind: exec, capabilities: [text.fails], config: {command: [sh, -c, 'exit 7']}}
-  - service: gate_service
-    agents: [{name: gate, kind: exec, capabilities: [gate], config: {concurrency: 1, command: [sh, -c, 'read x <$folder/gate']}}]
-END
-APIARY_LISTEN=127.0.0.1:0 start "$folder/up" apiary up --config "$config" --verbose
-up=$last
-until_true apiary wait --all --config "$config"
-served "$folder/up"
+operated
 token=$(apiary token) || fail 'there is no token'
 
 coproc browser { TMPDIR=$folder exec python3 "$APIARY_SOURCE/tests/process/lib_dashboard.py" 2>"$folder/browser"; }

@@ -62,4 +62,6 @@ end)
 
 IO.puts("done")
 # What processes had that have ended is collected while the node lives.
-Process.sleep(:infinity)
+receive do
+  :never -> :ok
+end

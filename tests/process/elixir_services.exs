@@ -10,7 +10,7 @@ defmodule Services.Queen do
 
   @impl true
   def handle_task(_capability, {:work, n}, job) do
-    # Some of them hold their process for a while, so that a kill meets tasks in hand.
+    # LINT: that is its work: some hold their process for a while, so that a kill meets tasks in hand.
     if rem(n, 7) == 0, do: Process.sleep(20)
     {:ok, {n * n, job.attempt}}
   end

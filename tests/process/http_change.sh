@@ -2,22 +2,8 @@
 # What changes something over HTTP: who may, what it does and answers, and the event that it leaves; the token, its file and its renewal.
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
 . "$APIARY_SOURCE/tests/process/lib_http.sh" || exit 1
-mkfifo "$folder/gate"
-cat >"$config" <<END
-meta_registry: {members: 64, lanes: 128, tasks: 512}
-swarms:
-  - service: text_service
-    queen: {instances: 2}
-    agents:
-      - {name: upper, kind: exec, capabilities: [text.upper], config: {command: [tr, a-z, A-Z]}}
-      - {name: fails, kind: exec, capabilities: [text.fails], config: {command: [sh, -c, 'exit 7']}}
-  - service: gate_service
-    agents: [{name: gate, kind: exec, capabilities: [gate], config: {concurrency: 1, command: [sh, -c, 'read x <$folder/gate']}}]
-END
-APIARY_LISTEN=127.0.0.1:0 start "$folder/up" apiary up --config "$config" --verbose
-up=$last
-until_true apiary wait --all --config "$config"
-served "$folder/up"
+. "$APIARY_SOURCE/tests/process/lib_operated.sh" || exit 1
+operated
 secret=${socket%/*}/http.token
 [ "$(stat -c %a "$secret")" = 600 ] || fail "the token's mode: $(stat -c %a "$secret")"
 token=$(apiary token) || fail 'there is no token'
